@@ -1,0 +1,44 @@
+/**
+ * Every error that a user may meet. `code` is stable and documented; the message says what was wrong, where
+ * (file, row, key), what was expected and what to do. `exitCode` follows the table of exit codes:
+ * 1 a check did not hold, 2 bad input or usage, 3 numbers, 4 engine, device or package missing.
+ */
+export class AffectGptError extends Error {
+  readonly code: string;
+  readonly exitCode: number;
+
+  constructor(code: string, message: string, exitCode: number, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.exitCode = exitCode;
+  }
+}
+
+/** Bad input or usage: a file, a row, a key, an argument. Exit code 2. */
+export class InputError extends AffectGptError {
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(code, message, 2, options);
+  }
+}
+
+/** NaN or infinity where a number was due. Exit code 3. */
+export class NumericError extends AffectGptError {
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(code, message, 3, options);
+  }
+}
+
+/** An engine, device or package is missing or cannot do what was asked. Exit code 4. */
+export class EngineError extends AffectGptError {
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(code, message, 4, options);
+  }
+}
+
+/** A check did not hold (parity, export, benchmark goal). Exit code 1. */
+export class CheckError extends AffectGptError {
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(code, message, 1, options);
+  }
+}
