@@ -1,0 +1,214 @@
+import path from 'node:path';
+import { EngineError } from '../../errors.ts';
+import { isConstant, type SizeExpression } from '../ir/sizes.ts';
+import type { SymbolicGraph, SymbolicNode } from '../ir/symbolic.ts';
+import type { DataType, WeightSource } from '../types.ts';
+import {
+  encodeModel,
+  type OnnxAttribute,
+  type OnnxInitializer,
+  type OnnxNode,
+  type OnnxType,
+  type OnnxValueInfo,
+} from './modelFile.ts';
+import { emitters } from './operators.ts';
+
+type NodeAttributes = Readonly<Record<string, OnnxAttribute>>;
+
+/** Prefix of output names, so that a state entry can be input and output under its own name. */
+export const outputPrefix = 'new:';
+
+/** Writes a symbolic graph as ONNX: keeps names, initializers and the arithmetic of dynamic sizes. */
+export class Emitter {
+  readonly graph: SymbolicGraph;
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxInitializer[] = [];
+  readonly #names = new Map<number, string>();
+  readonly #memo = new Map<string, string>();
+  #count = 0;
+  usesContribOperators = false;
+
+  constructor(graph: SymbolicGraph) {
+    this.graph = graph;
+    for (const [name, value] of graph.inputs) this.#names.set(value, name);
+  }
+
+  /** The ONNX name of a graph value; constants are written at first use. */
+  name(value: number): string {
+    const known = this.#names.get(value);
+    if (known !== undefined) return known;
+    const data = this.graph.constants.get(value);
+    if (data === undefined) throw new Error(`value ${value} is used before it is computed`);
+    const { dtype, shape } = this.graph.values[value]!;
+    const name = this.initializer(
+      dtype,
+      shape.map((size) => size.coefficient),
+      data,
+    );
+    this.#names.set(value, name);
+    return name;
+  }
+
+  setName(value: number, name: string): void {
+    this.#names.set(value, name);
+  }
+
+  shape(value: number): readonly SizeExpression[] {
+    return this.graph.values[value]!.shape;
+  }
+
+  dtype(value: number): DataType {
+    return this.graph.values[value]!.dtype;
+  }
+
+  /** Appends an ONNX node and returns the name of its result. */
+  add(op: string, inputs: readonly string[], attributes: NodeAttributes = {}, domain?: string): string {
+    const output = `t${this.#count++}`;
+    this.nodes.push({
+      op,
+      inputs,
+      outputs: [output],
+      attributes,
+      ...(domain === undefined ? {} : { domain }),
+    });
+    if (domain !== undefined) this.usesContribOperators = true;
+    return output;
+  }
+
+  /** Like `add`, once for equal arguments: for sizes and small constants. */
+  shared(op: string, inputs: readonly string[], attributes: NodeAttributes = {}): string {
+    const key = JSON.stringify([op, inputs, attributes]);
+    const known = this.#memo.get(key);
+    if (known !== undefined) return known;
+    const name = this.add(op, inputs, attributes);
+    this.#memo.set(key, name);
+    return name;
+  }
+
+  initializer(type: OnnxType, shape: readonly number[], data: ArrayBufferView): string {
+    const name = `c${this.#count++}`;
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.initializers.push({ name, type, shape, data: bytes });
+    return name;
+  }
+
+  /** A scalar or small vector, written once however often it is used. */
+  constant(
+    type: 'float32' | 'int32' | 'int64' | 'uint32' | 'bool',
+    values: readonly number[],
+    shape: readonly number[],
+  ): string {
+    const key = JSON.stringify(['constant', type, values.map(String), shape]);
+    const known = this.#memo.get(key);
+    if (known !== undefined) return known;
+    const data = {
+      float32: () => Float32Array.from(values),
+      int32: () => Int32Array.from(values),
+      uint32: () => Uint32Array.from(values),
+      bool: () => Uint8Array.from(values),
+      int64: () => BigInt64Array.from(values.map(BigInt)),
+    }[type]();
+    const name = this.initializer(type, shape, data);
+    this.#memo.set(key, name);
+    return name;
+  }
+
+  integers(values: readonly number[]): string {
+    return this.constant('int64', values, [values.length]);
+  }
+
+  scalar(value: number, type: DataType = 'float32'): string {
+    return this.constant(type, [value], []);
+  }
+
+  /** One size as an int64 vector of length 1. */
+  size(expression: SizeExpression): string {
+    if (isConstant(expression)) return this.integers([expression.coefficient]);
+    const factors = Object.entries(expression.powers).flatMap(([name, power]) =>
+      Array.from({ length: power }, () => this.#dimension(name)),
+    );
+    if (expression.coefficient !== 1) factors.push(this.integers([expression.coefficient]));
+    return factors.reduce((product, factor) => this.shared('Mul', [product, factor]));
+  }
+
+  /** Several sizes as one int64 vector. */
+  sizes(expressions: readonly SizeExpression[]): string {
+    if (expressions.every(isConstant)) return this.integers(expressions.map((e) => e.coefficient));
+    const parts = expressions.map((expression) => this.size(expression));
+    return parts.length === 1 ? parts[0]! : this.shared('Concat', parts, { axis: 0 });
+  }
+
+  /** The current size of a named dimension, read from an input that has it as an axis. */
+  #dimension(name: string): string {
+    for (const [input, value] of this.graph.inputs) {
+      const axis = this.shape(value).findIndex(
+        (size) => size.coefficient === 1 && size.powers[name] === 1 && Object.keys(size.powers).length === 1,
+      );
+      if (axis >= 0) return this.shared('Shape', [input], { start: axis, end: axis + 1 });
+    }
+    throw new EngineError(
+      'TRACE_DIMENSION',
+      `The function "${this.graph.name}" uses the dimension "${name}", which is no axis of any of its inputs.`,
+    );
+  }
+
+  node(node: SymbolicNode): void {
+    this.setName(node.output, emitters[node.op](this, node));
+  }
+}
+
+const root = path.parse(process.cwd()).root;
+
+/** The folder that external data locations are relative to: the root, so that weights may lie anywhere. */
+export const externalDataFolder = root;
+
+function weightInitializer(emitter: Emitter, name: string, source: WeightSource): string {
+  if ('dtype' in source) return emitter.initializer(source.dtype, source.shape, source.data);
+  const type = ({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const)[source.storage];
+  const location = path.resolve(source.file).slice(root.length);
+  const data = { location, offset: source.begin, length: source.end - source.begin };
+  emitter.initializers.push({ name, type, shape: source.shape, data });
+  return type === 'float32' ? name : emitter.add('Cast', [name], { to: 1 });
+}
+
+const valueInfo = (name: string, type: DataType, shape: readonly SizeExpression[]): OnnxValueInfo => ({
+  name,
+  type,
+  shape: shape.map((size) => {
+    if (isConstant(size)) return size.coefficient;
+    return [
+      ...(size.coefficient === 1 ? [] : [size.coefficient]),
+      ...Object.entries(size.powers).map(([dimension, power]) =>
+        power === 1 ? dimension : `${dimension}^${power}`,
+      ),
+    ].join('*');
+  }),
+});
+
+/** The ONNX model of a graph. File-backed weights are referred to, not copied. */
+export function emitOnnx(graph: SymbolicGraph, weights: Readonly<Record<string, WeightSource>>): Uint8Array {
+  const emitter = new Emitter(graph);
+  const used = new Set(graph.nodes.flatMap((node) => node.inputs).concat([...graph.outputs.values()]));
+  for (const [name, value] of graph.weights) {
+    if (used.has(value)) emitter.setName(value, weightInitializer(emitter, name, weights[name]!));
+  }
+  for (const node of graph.nodes) emitter.node(node);
+  const outputs: OnnxValueInfo[] = [];
+  for (const [name, value] of graph.outputs) {
+    const outputName = outputPrefix + name;
+    emitter.nodes.push({ op: 'Identity', inputs: [emitter.name(value)], outputs: [outputName] });
+    outputs.push(valueInfo(outputName, emitter.dtype(value), emitter.shape(value)));
+  }
+  return encodeModel(
+    {
+      name: graph.name,
+      nodes: emitter.nodes,
+      initializers: emitter.initializers,
+      inputs: [...graph.inputs].map(([name, value]) =>
+        valueInfo(name, emitter.dtype(value), emitter.shape(value)),
+      ),
+      outputs,
+    },
+    emitter.usesContribOperators ? { 'com.microsoft': 1 } : {},
+  );
+}
