@@ -96,6 +96,7 @@ export function dropout(x: tf.Tensor, { rate, rowKeys: keys, module }: DropoutSe
 
 /** Registers the mask for an eager tfjs backend, computed in JavaScript. */
 export function registerEagerDropout(backendName: string): void {
+  if (tf.getKernel('DropoutMask', backendName) !== undefined) return;
   tf.registerKernel({
     kernelName: 'DropoutMask',
     backendName,

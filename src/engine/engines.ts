@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { EngineError } from '../errors.ts';
 import { EagerEngine } from './eager/engine.ts';
 import type { Engine } from './types.ts';
@@ -11,25 +12,35 @@ export interface EngineOptions {
   readonly threads?: number;
 }
 
-async function tensorflowEngine(): Promise<Engine> {
-  for (const packageName of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
-    try {
-      await import(packageName);
-      return new EagerEngine('tensorflow', 'tensorflow');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') {
-        throw new EngineError(
-          'ENGINE_PACKAGE_BROKEN',
-          `${packageName} is installed but does not load: ${(error as Error).message}`,
-          { cause: error },
-        );
-      }
-    }
+const { resolve } = createRequire(import.meta.url);
+
+function isInstalled(packageName: string): boolean {
+  try {
+    resolve(packageName);
+    return true;
+  } catch {
+    return false;
   }
-  throw new EngineError(
-    'ENGINE_PACKAGE_MISSING',
-    'The engine "tensorflow" needs the optional package @tensorflow/tfjs-node-gpu (CUDA) or @tensorflow/tfjs-node (CPU): npm install @tensorflow/tfjs-node',
-  );
+}
+
+async function tensorflowEngine(): Promise<Engine> {
+  const packageName = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].find(isInstalled);
+  if (packageName === undefined) {
+    throw new EngineError(
+      'ENGINE_PACKAGE_MISSING',
+      'The engine "tensorflow" needs the optional package @tensorflow/tfjs-node-gpu (CUDA) or @tensorflow/tfjs-node (CPU): npm install @tensorflow/tfjs-node',
+    );
+  }
+  try {
+    await import(packageName);
+  } catch (error) {
+    throw new EngineError(
+      'ENGINE_PACKAGE_BROKEN',
+      `${packageName} is installed but does not load: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+  return new EagerEngine('tensorflow', 'tensorflow');
 }
 
 /**

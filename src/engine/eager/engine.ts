@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { EngineError } from '../../errors.ts';
 import { readFloat32 } from '../../io/safetensors.ts';
-import { checkInputs } from '../checkInputs.ts';
+import { checkInputs } from '../check-inputs.ts';
 import { registerEagerDropout } from '../dropout.ts';
 import { withBackend } from '../trace/trace.ts';
 import type {

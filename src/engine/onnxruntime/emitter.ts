@@ -10,7 +10,7 @@ import {
   type OnnxNode,
   type OnnxType,
   type OnnxValueInfo,
-} from './modelFile.ts';
+} from './model-file.ts';
 import { emitters } from './operators.ts';
 
 type NodeAttributes = Readonly<Record<string, OnnxAttribute>>;

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { EngineError } from '../../errors.ts';
-import { checkInputs } from '../checkInputs.ts';
+import { checkInputs } from '../check-inputs.ts';
 import { optimize } from '../ir/passes/optimize.ts';
 import { traceSymbolic } from '../ir/symbolic.ts';
 import { statePrefix } from '../trace/trace.ts';

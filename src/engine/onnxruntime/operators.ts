@@ -4,7 +4,7 @@ import { isConstant, type SizeExpression } from '../ir/sizes.ts';
 import type { SymbolicNode } from '../ir/symbolic.ts';
 import type { DataType } from '../types.ts';
 import type { Emitter } from './emitter.ts';
-import { onnxElementType } from './modelFile.ts';
+import { onnxElementType } from './model-file.ts';
 
 /** Writes one node as ONNX and returns the name of its result. */
 type Emit = (emitter: Emitter, node: SymbolicNode) => string;

@@ -20,7 +20,7 @@ function modelLocation(stack: string | undefined): string | undefined {
       /at (?:(\S+) )?\(?(?:file:\/\/)?(\S*?\/(?:model|encoders|fusion|lora|train|test)\/\S+?:\d+):\d+\)?/.exec(
         line,
       );
-    if (match === null || line.includes('node_modules') || line.includes('/engine/')) continue;
+    if (match === null || line.includes('node_modules') || line.includes('/src/engine/')) continue;
     const place = match[2]!.replace(/^.*\/(model|encoders|fusion|lora|train|test)\//, '$1/');
     return match[1] === undefined ? place : `${match[1]} (${place})`;
   }

@@ -1,6 +1,6 @@
 import type { SymbolicGraph } from '../symbolic.ts';
-import { shareCommonSubexpressions } from './commonSubexpressions.ts';
-import { removeDeadCode } from './deadCode.ts';
+import { shareCommonSubexpressions } from './common-subexpressions.ts';
+import { removeDeadCode } from './dead-code.ts';
 import { simplify } from './simplify.ts';
 
 /** The passes that every engine profits from, in order. */

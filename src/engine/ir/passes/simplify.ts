@@ -1,6 +1,6 @@
 import { isConstant, type SizeExpression } from '../sizes.ts';
 import type { SymbolicGraph, SymbolicNode } from '../symbolic.ts';
-import { rewrite } from './rewrite.ts';
+import { type Rewriter, rewrite } from './rewrite.ts';
 
 const sameSize = (a: SizeExpression, b: SizeExpression) =>
   a.coefficient === b.coefficient &&
@@ -14,9 +14,22 @@ const isFillOf = (node: SymbolicNode | undefined, value: number) =>
   node?.op === 'Fill' && node.attributes.value === value;
 
 const elementwise = new Set(['Add', 'Subtract', 'Multiply', 'Divide', 'Maximum', 'Minimum']);
+const movesOnly = new Set(['Reshape', 'Expand', 'Transpose', 'Slice', 'Tile']);
 
 const isOne = (size: SizeExpression | undefined) =>
   size === undefined || (isConstant(size) && size.coefficient === 1);
+
+/** Whether a tensor of shape `alone` and one of shape `other` broadcast to `output`. */
+function broadcastsTo(
+  alone: readonly SizeExpression[],
+  other: readonly SizeExpression[],
+  output: readonly SizeExpression[],
+): boolean {
+  return output.every((size, axis) => {
+    const sizes = [alone, other].map((shape) => shape[shape.length - output.length + axis]);
+    return isOne(size) || sizes.some((own) => own !== undefined && sameSize(own, size));
+  });
+}
 
 /**
  * Algebra that gradients leave behind: products with ones, sums with zeros, reshapes and transposes that cancel,
@@ -24,28 +37,14 @@ const isOne = (size: SizeExpression | undefined) =>
  * Values do not change, except that `x * 1` and `x + 0` are no longer computed.
  */
 export function simplify(graph: SymbolicGraph): SymbolicGraph {
-  const shape = (value: number) => graph.values[value]!.shape;
-
-  /** Whether broadcasting `a` with `b` alone already gives the shape of `output`. */
-  const covers = (
-    a: readonly SizeExpression[],
-    b: readonly SizeExpression[],
-    output: readonly SizeExpression[],
-  ) =>
-    output.every((size, axis) => {
-      const left = a[a.length - output.length + axis];
-      const right = b[b.length - output.length + axis];
-      return (
-        sameSize(isOne(left) ? (right ?? size) : left!, size) &&
-        !(isOne(left) && isOne(right) && !isOne(size))
-      );
-    });
-
-  return rewrite(graph, (node, producer) => {
-    const { op, inputs, output, attributes } = node;
+  return rewrite(graph, (original, rewriter) => {
+    const { producer } = rewriter;
+    const shape = (value: number) => rewriter.value(value).shape;
+    const { op, output, attributes } = original;
     const target = shape(output);
-    const [first, second] = inputs;
     const fits = (value: number) => sameShape(shape(value), target);
+    const node = elementwise.has(op) ? withoutBroadcasts(original, rewriter) : original;
+    const [first, second] = node.inputs;
 
     if (op === 'Multiply' || op === 'Add') {
       const neutral = op === 'Multiply' ? 1 : 0;
@@ -55,39 +54,25 @@ export function simplify(graph: SymbolicGraph): SymbolicGraph {
       ] as const) {
         if (!isFillOf(producer(other), neutral)) continue;
         if (fits(value)) return value;
-        if (op === 'Multiply')
-          return { ...node, op: 'Expand', inputs: [value], attributes: {}, sizes: { shape: target } };
+        if (op === 'Multiply') return { ...node, op: 'Expand', inputs: [value], sizes: { shape: target } };
       }
     }
-    if (elementwise.has(op)) {
-      const slim = [...inputs];
-      slim.forEach((value, i) => {
-        const from = producer(value);
-        const other = slim[1 - i]!;
-        if (from === undefined || (from.op !== 'Expand' && from.op !== 'Fill')) return;
-        if (from.op === 'Expand' && covers(shape(from.inputs[0]!), shape(other), target))
-          slim[i] = from.inputs[0]!;
-      });
-      if (slim.some((value, i) => value !== inputs[i])) return { ...node, inputs: slim };
+    if (movesOnly.has(op) && producer(first!)?.op === 'Fill') {
+      return { ...producer(first!)!, output, sizes: { shape: target } };
     }
     switch (op) {
       case 'Reshape': {
         if (fits(first!)) return first!;
         const from = producer(first!);
-        if (from?.op === 'Reshape') {
-          return sameShape(shape(from.inputs[0]!), target)
-            ? from.inputs[0]!
-            : { ...node, inputs: from.inputs };
-        }
-        return node;
+        if (from?.op !== 'Reshape') return node;
+        return fits(from.inputs[0]!) ? from.inputs[0]! : { ...node, inputs: from.inputs };
       }
       case 'Expand':
       case 'Slice':
-        return fits(first!) ? first! : node;
       case 'Tile':
-        return node.sizes.repeats!.every(isOne) ? first! : node;
+        return fits(first!) ? first! : node;
       case 'Cast':
-        return graph.values[first!]!.dtype === attributes.to ? first! : node;
+        return rewriter.value(first!).dtype === attributes.to ? first! : node;
       case 'ReduceSum':
       case 'ReduceMean':
       case 'ReduceMax':
@@ -109,6 +94,23 @@ export function simplify(graph: SymbolicGraph): SymbolicGraph {
         return node;
     }
   });
+}
+
+/** Inputs as they were before a broadcast, and uniform values as scalars, where the other input gives the shape. */
+function withoutBroadcasts(node: SymbolicNode, rewriter: Rewriter): SymbolicNode {
+  const target = rewriter.value(node.output).shape;
+  const inputs = [...node.inputs];
+  for (const i of [0, 1]) {
+    const from = rewriter.producer(inputs[i]!);
+    const other = rewriter.value(inputs[1 - i]!).shape;
+    if (from?.op === 'Expand' && broadcastsTo(rewriter.value(from.inputs[0]!).shape, other, target)) {
+      inputs[i] = from.inputs[0]!;
+    } else if (from?.op === 'Fill' && from.sizes.shape!.length > 0 && broadcastsTo([], other, target)) {
+      const { dtype } = rewriter.value(inputs[i]!);
+      inputs[i] = rewriter.insert({ ...from, sizes: { shape: [] } }, { dtype, shape: [] });
+    }
+  }
+  return { ...node, inputs };
 }
 
 /** A transpose of the last two axes becomes a flag of the product. */

@@ -1,0 +1,79 @@
+import * as tf from '@tensorflow/tfjs';
+import type { HostTensor } from '../src/engine/types.ts';
+
+/** Label of a token that is not trained on. */
+export const ignoredLabel = -100;
+
+/**
+ * The rows whose next token is trained on, on the host. Logits at token t predict the label at t + 1, so a row is
+ * supervised where its successor in the same sample has a label.
+ *
+ * @param labels int32 `[batch, tokens]`, `ignoredLabel` where there is nothing to learn
+ * @returns `positions [n]`, indices into `[batch * tokens]` rows, and `targets [n]`, the ids they should predict
+ */
+export function supervisedPositions(labels: HostTensor): { positions: Int32Array; targets: Int32Array } {
+  const [batch, tokens] = labels.shape as [number, number];
+  const positions: number[] = [];
+  const targets: number[] = [];
+  for (let row = 0; row < batch; row++) {
+    for (let token = 0; token + 1 < tokens; token++) {
+      const label = labels.data[row * tokens + token + 1]!;
+      if (label === ignoredLabel) continue;
+      positions.push(row * tokens + token);
+      targets.push(label);
+    }
+  }
+  return { positions: Int32Array.from(positions), targets: Int32Array.from(targets) };
+}
+
+/**
+ * Rows of a matrix.
+ *
+ * @param hidden `[rows, hidden]`
+ * @param positions int32 `[n]`
+ * @returns `[n, hidden]`
+ */
+export function gatherRows(hidden: tf.Tensor, positions: tf.Tensor): tf.Tensor {
+  return tf.gather(hidden, positions as tf.Tensor1D, 0);
+}
+
+/**
+ * `-log softmax(logits)[target]` of each row, `[n]`. The own gradient, `softmax - oneHot`, comes from the
+ * exponentials of the forward pass, so that no table of log-probabilities is made.
+ */
+function tokenLosses(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+  const operation = tf.customGrad((...[scores, save]: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const vocabSize = (scores as tf.Tensor).shape[1]!;
+    const shifted = tf.sub(scores as tf.Tensor, tf.max(scores as tf.Tensor, -1, true));
+    const exponentials = tf.exp(shifted);
+    const sums = tf.sum(exponentials, -1, true);
+    const chosen = tf.oneHot(targets, vocabSize, 1, 0, 'float32');
+    (save as tf.GradSaveFunc)([exponentials, sums, chosen]);
+    const value = tf.sub(tf.squeeze(tf.log(sums), [1]), tf.sum(tf.mul(shifted, chosen), -1));
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const [e, s, oneHot] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+      const column = tf.expandDims(dy, 1);
+      return tf.sub(tf.mul(e, tf.div(column, s)), tf.mul(oneHot, column));
+    };
+    return { value, gradFunc };
+  });
+  return operation(logits);
+}
+
+/**
+ * Weighted cross-entropy of next-token predictions. The caller divides by the number of supervised tokens of the
+ * whole batch, which may be spread over several calls.
+ *
+ * @param logits `[n, vocab]`
+ * @param targets int32 `[n]`, ids below vocab
+ * @param weights float32 `[n]`, 1 for a supervised token and 0 for padding
+ * @returns `lossSum`, a scalar, the sum of weight x loss; `tokenLoss [n]`, unweighted
+ */
+export function crossEntropy(
+  logits: tf.Tensor,
+  targets: tf.Tensor,
+  weights: tf.Tensor,
+): { lossSum: tf.Scalar; tokenLoss: tf.Tensor } {
+  const tokenLoss = tokenLosses(logits, targets);
+  return { lossSum: tf.sum(tf.mul(tokenLoss, weights)), tokenLoss };
+}

@@ -1,0 +1,273 @@
+import * as tf from '@tensorflow/tfjs';
+import { valueAndGradients } from '../src/engine/gradients.ts';
+import type {
+  CompiledFunction,
+  Engine,
+  HostTensor,
+  HostTensorMap,
+  InputSpec,
+  State,
+  TensorMap,
+  WeightSource,
+} from '../src/engine/types.ts';
+import { type AdamWSettings, adamwUpdate, biasCorrections, clipScale, globalNorm } from './adamw.ts';
+
+/** Everything that determines an optimizer step as a graph. */
+export interface StepOptions {
+  readonly name: string;
+  /** Sum of the losses of all supervised tokens of one micro-batch; `parameters` are trainable and frozen together. */
+  readonly lossSum: (tensors: { inputs: TensorMap; parameters: TensorMap }) => tf.Scalar;
+  readonly inputs: Readonly<Record<string, InputSpec>>;
+  /** Shapes of the trainable tensors. */
+  readonly trainable: Readonly<Record<string, readonly number[]>>;
+  readonly weights: Readonly<Record<string, WeightSource>>;
+  readonly optimizer: AdamWSettings;
+  /** Gradients are scaled down to this norm; null leaves them alone, as the published training does. */
+  readonly clipNorm: number | null;
+  /** Whether trainable tensors that the loss does not reach decay all the same (PyTorch skips them). */
+  readonly decayUnusedParameters: boolean;
+}
+
+/** Names of the optimizer's tensors in the state, beside the parameters themselves. */
+export const expAvgName = (parameter: string): string => `exp_avg:${parameter}`;
+export const expAvgSqName = (parameter: string): string => `exp_avg_sq:${parameter}`;
+const gradientName = (parameter: string): string => `grad:${parameter}`;
+
+/**
+ * Whether weight decay applies: two or more dimensions, and no `bias`, `ln` or `bn` in the name, as in the published
+ * optimizer groups.
+ */
+export function decays(name: string, shape: readonly number[]): boolean {
+  return shape.length >= 2 && !['bias', 'ln', 'bn'].some((part) => name.includes(part));
+}
+
+const zeros = (shape: readonly number[]): HostTensor => ({
+  dtype: 'float32',
+  shape,
+  data: new Float32Array(shape.reduce((product, size) => product * size, 1)),
+});
+
+const scalar = (value: number): HostTensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(value) });
+const scalarSpec: InputSpec = { dtype: 'float32', shape: [] };
+const scheduleInputs = {
+  learningRate: scalarSpec,
+  biasCorrection1: scalarSpec,
+  biasCorrection2Sqrt: scalarSpec,
+};
+
+/**
+ * The state of a training: parameters, their moments (zero unless given) and, where several micro-batches make a
+ * step, the sums of their gradients.
+ */
+export function createTrainState(
+  engine: Engine,
+  parameters: HostTensorMap,
+  { moments = {}, accumulation = 1 }: { moments?: HostTensorMap; accumulation?: number } = {},
+): State {
+  const entries: Record<string, HostTensor> = { ...parameters };
+  for (const [name, { shape }] of Object.entries(parameters)) {
+    for (const moment of [expAvgName(name), expAvgSqName(name)])
+      entries[moment] = moments[moment] ?? zeros(shape);
+    if (accumulation > 1) entries[gradientName(name)] = zeros(shape);
+  }
+  return engine.createState(entries);
+}
+
+/** One optimizer step: what it saw and what came of it. */
+export interface StepResult {
+  /** Mean over all supervised tokens of the step. */
+  readonly loss: number;
+  /** Euclidean norm of all gradients, before clipping. */
+  readonly gradNorm: number;
+}
+
+/**
+ * One optimizer step over one or several micro-batches. A single micro-batch runs as one graph (forward, backward,
+ * AdamW); several run as gradient graphs that add up, and one that applies. Both use the gradient of the loss sum
+ * divided by the number of supervised tokens of the whole step.
+ */
+export class TrainStep {
+  readonly #engine: Engine;
+  readonly #options: StepOptions;
+  readonly #compiled = new Map<string, Promise<CompiledFunction>>();
+
+  constructor(engine: Engine, options: StepOptions) {
+    this.#engine = engine;
+    this.#options = options;
+  }
+
+  /**
+   * @param state from `createTrainState` of the same engine; holds the new values afterwards
+   * @param microBatches inputs of the loss function, one entry per micro-batch
+   * @param supervisedTokens of all micro-batches together
+   * @param step counts optimizer steps from 1 (for the bias corrections)
+   */
+  async run(
+    state: State,
+    microBatches: readonly HostTensorMap[],
+    {
+      supervisedTokens,
+      learningRate,
+      step,
+    }: { supervisedTokens: number; learningRate: number; step: number },
+  ): Promise<StepResult> {
+    const corrections = biasCorrections(step, this.#options.optimizer.betas);
+    const schedule = {
+      learningRate: scalar(learningRate),
+      biasCorrection1: scalar(corrections.biasCorrection1),
+      biasCorrection2Sqrt: scalar(corrections.biasCorrection2Sqrt),
+    };
+    const lossWeight = scalar(1 / supervisedTokens);
+    if (microBatches.length === 1) {
+      const outputs = await (await this.#fused()).run(
+        { ...microBatches[0]!, ...schedule, lossWeight },
+        state,
+      );
+      return { loss: outputs.loss!.data[0]!, gradNorm: outputs.gradNorm!.data[0]! };
+    }
+    let loss = 0;
+    for (const [index, batch] of microBatches.entries()) {
+      const keep = scalar(index === 0 ? 0 : 1);
+      const outputs = await (await this.#accumulate()).run({ ...batch, lossWeight, keep }, state);
+      loss += outputs.loss!.data[0]!;
+    }
+    const outputs = await (await this.#apply()).run(schedule, state);
+    return { loss, gradNorm: outputs.gradNorm!.data[0]! };
+  }
+
+  async dispose(): Promise<void> {
+    for (const compiled of this.#compiled.values()) await (await compiled).dispose();
+    this.#compiled.clear();
+  }
+
+  /** Weighted loss and the gradients of the trainable tensors, null where the loss does not reach one. */
+  #gradients(inputs: TensorMap, state: TensorMap, weights: TensorMap) {
+    const trainable = Object.fromEntries(
+      Object.keys(this.#options.trainable).map((name) => [name, state[name]!]),
+    );
+    return valueAndGradients(
+      (parameters) =>
+        tf.mul(
+          this.#options.lossSum({ inputs, parameters: { ...weights, ...parameters } }),
+          inputs.lossWeight!,
+        ),
+      trainable,
+    );
+  }
+
+  #update(state: TensorMap, gradients: Record<string, tf.Tensor | null>, inputs: TensorMap) {
+    const { clipNorm, optimizer, trainable, decayUnusedParameters } = this.#options;
+    const present = Object.values(gradients).filter((gradient) => gradient !== null);
+    const gradNorm = globalNorm(present);
+    const scale = clipNorm === null ? undefined : clipScale(gradNorm, clipNorm);
+    const next: TensorMap = {};
+    for (const [name, shape] of Object.entries(trainable)) {
+      const raw = gradients[name] ?? (decayUnusedParameters ? tf.zerosLike(state[name]!) : null);
+      if (raw === null) continue;
+      const updated = adamwUpdate(
+        {
+          parameter: state[name]!,
+          gradient: scale === undefined ? raw : tf.mul(raw, scale),
+          expAvg: state[expAvgName(name)]!,
+          expAvgSq: state[expAvgSqName(name)]!,
+        },
+        {
+          learningRate: inputs.learningRate!,
+          biasCorrection1: inputs.biasCorrection1!,
+          biasCorrection2Sqrt: inputs.biasCorrection2Sqrt!,
+        },
+        { ...optimizer, weightDecay: decays(name, shape) ? optimizer.weightDecay : 0 },
+      );
+      next[name] = updated.parameter;
+      next[expAvgName(name)] = updated.expAvg;
+      next[expAvgSqName(name)] = updated.expAvgSq;
+    }
+    return { next, gradNorm };
+  }
+
+  #stateSpecs(...kinds: ((name: string) => string)[]): Record<string, InputSpec> {
+    const specs: Record<string, InputSpec> = {};
+    for (const [name, shape] of Object.entries(this.#options.trainable)) {
+      for (const kind of kinds) specs[kind(name)] = { dtype: 'float32', shape };
+    }
+    return specs;
+  }
+
+  #once(key: string, compile: () => Promise<CompiledFunction>): Promise<CompiledFunction> {
+    const known = this.#compiled.get(key) ?? compile();
+    this.#compiled.set(key, known);
+    return known;
+  }
+
+  #fused(): Promise<CompiledFunction> {
+    const { name, inputs, weights } = this.#options;
+    return this.#once('fused', () =>
+      this.#engine.compile(
+        (tensors) => {
+          const { value, gradients } = this.#gradients(tensors.inputs, tensors.state, tensors.weights);
+          const { next, gradNorm } = this.#update(tensors.state, gradients, tensors.inputs);
+          return { outputs: { loss: value, gradNorm }, state: next };
+        },
+        {
+          name: `${name}.step`,
+          inputs: { ...inputs, ...scheduleInputs, lossWeight: scalarSpec },
+          state: this.#stateSpecs((parameter) => parameter, expAvgName, expAvgSqName),
+          weights,
+        },
+      ),
+    );
+  }
+
+  #accumulate(): Promise<CompiledFunction> {
+    const { name, inputs, weights } = this.#options;
+    return this.#once('accumulate', () =>
+      this.#engine.compile(
+        (tensors) => {
+          const { value, gradients } = this.#gradients(tensors.inputs, tensors.state, tensors.weights);
+          const sums: TensorMap = {};
+          for (const [parameter, gradient] of Object.entries(gradients)) {
+            if (gradient === null) continue;
+            const before = tensors.state[gradientName(parameter)]!;
+            sums[gradientName(parameter)] = tf.add(tf.mul(before, tensors.inputs.keep!), gradient);
+          }
+          this.#reached = new Set(
+            Object.keys(gradients).filter((parameter) => gradients[parameter] !== null),
+          );
+          return { outputs: { loss: value }, state: sums };
+        },
+        {
+          name: `${name}.accumulate`,
+          inputs: { ...inputs, lossWeight: scalarSpec, keep: scalarSpec },
+          state: this.#stateSpecs((parameter) => parameter, gradientName),
+          weights,
+        },
+      ),
+    );
+  }
+
+  /** The tensors that the loss reaches, known once the gradient graph has been traced. */
+  #reached: ReadonlySet<string> = new Set();
+
+  #apply(): Promise<CompiledFunction> {
+    return this.#once('apply', async () => {
+      await this.#accumulate();
+      return this.#engine.compile(
+        (tensors) => {
+          const gradients = Object.fromEntries(
+            Object.keys(this.#options.trainable).map((name) => [
+              name,
+              this.#reached.has(name) ? tensors.state[gradientName(name)]! : null,
+            ]),
+          );
+          const { next, gradNorm } = this.#update(tensors.state, gradients, tensors.inputs);
+          return { outputs: { gradNorm }, state: next };
+        },
+        {
+          name: `${this.#options.name}.apply`,
+          inputs: scheduleInputs,
+          state: this.#stateSpecs((parameter) => parameter, expAvgName, expAvgSqName, gradientName),
+        },
+      );
+    });
+  }
+}
