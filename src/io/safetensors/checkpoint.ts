@@ -1,0 +1,125 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError } from '../../errors.ts';
+import { fileError, readText } from '../filesystem.ts';
+import { isJsonObject } from '../json.ts';
+import type { SafetensorsEntry } from './header.ts';
+import type { SafetensorsFile } from './read.ts';
+import { openSafetensors } from './read.ts';
+
+const singleName = 'model.safetensors';
+const indexName = 'model.safetensors.index.json';
+
+/** Faults named in one message; an index may hold thousands of tensors. */
+const faultsShown = 20;
+
+function badIndex(path: string, what: string, cause?: unknown): InputError {
+  return new InputError(
+    'CHECKPOINT_BAD_INDEX',
+    `${path} is not an index of safetensors shards: ${what} Expected is {"weight_map": {"tensor": "file.safetensors"}}.`,
+    { cause },
+  );
+}
+
+async function readIndex(path: string): Promise<Map<string, string>> {
+  const text = await readText(path);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw badIndex(path, 'it is not JSON.', error);
+  }
+  if (!isJsonObject(parsed) || !isJsonObject(parsed.weight_map)) {
+    throw badIndex(path, 'it has no "weight_map".');
+  }
+  const shardOf = new Map<string, string>();
+  for (const [tensor, shard] of Object.entries(parsed.weight_map)) {
+    if (typeof shard !== 'string' || shard === '') {
+      throw badIndex(path, `the file of tensor "${tensor}" is not a string.`);
+    }
+    // Shards lie beside their index; anything else could reach any file of the machine.
+    if (/[/\\:\0]/.test(shard) || shard === '.' || shard === '..') {
+      throw new InputError(
+        'CHECKPOINT_OUTSIDE_FOLDER',
+        `${path} places tensor "${tensor}" in "${shard}"; a shard must be a file in the same folder, named without a path.`,
+      );
+    }
+    shardOf.set(tensor, shard);
+  }
+  return shardOf;
+}
+
+async function openShards(
+  folder: string,
+  shardOf: Map<string, string>,
+): Promise<Map<string, SafetensorsEntry>> {
+  const faults: string[] = [];
+  const shards = new Map<string, SafetensorsFile>();
+  await Promise.all(
+    [...new Set(shardOf.values())].sort().map(async (shard) => {
+      try {
+        shards.set(shard, await openSafetensors(join(folder, shard)));
+      } catch (error) {
+        if (!(error instanceof InputError)) {
+          throw error;
+        }
+        faults.push(error.code === 'FILE_NOT_FOUND' ? `${shard} is missing.` : error.message);
+      }
+    }),
+  );
+  faults.sort();
+  const entries = new Map<string, SafetensorsEntry>();
+  for (const [tensor, shard] of shardOf) {
+    const file = shards.get(shard);
+    const entry = file?.entries.get(tensor);
+    if (entry !== undefined) {
+      entries.set(tensor, entry);
+    } else if (file !== undefined) {
+      faults.push(`${shard} does not contain tensor "${tensor}".`);
+    }
+  }
+  if (faults.length > 0) {
+    const shown = faults.slice(0, faultsShown).map((line) => `\n  - ${line}`);
+    const rest = faults.length > faultsShown ? `\n  - and ${faults.length - faultsShown} more` : '';
+    throw new InputError(
+      'CHECKPOINT_INCOMPLETE',
+      `The checkpoint in ${folder} is not complete; download what is missing or damaged again:${shown.join('')}${rest}`,
+    );
+  }
+  return entries;
+}
+
+/**
+ * The tensors of a checkpoint folder in Hugging Face layout: `model.safetensors`, or else the shards named by
+ * `model.safetensors.index.json`. Of a shard, only the tensors that the index places there are returned.
+ *
+ * @throws InputError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_BAD_INDEX`, `CHECKPOINT_OUTSIDE_FOLDER`,
+ *   `CHECKPOINT_INCOMPLETE` (all missing shards and tensors at once), and those of `openSafetensors`
+ */
+export async function openCheckpoint(folder: string): Promise<Map<string, SafetensorsEntry>> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    const known = fileError(error, folder, 'read');
+    if (known instanceof InputError && known.code === 'FILE_NOT_FOUND') {
+      throw new InputError('CHECKPOINT_NOT_FOUND', `${folder} is not a folder, so no checkpoint is there.`, {
+        cause: error,
+      });
+    }
+    throw known;
+  }
+  if (names.includes(singleName)) {
+    return (await openSafetensors(join(folder, singleName))).entries;
+  }
+  if (names.includes(indexName)) {
+    return openShards(folder, await readIndex(join(folder, indexName)));
+  }
+  const pickled = names.find((name) => /^pytorch_model.*\.bin$/.test(name));
+  const hint =
+    pickled === undefined ? '' : ` It holds ${pickled}, which has to be converted to safetensors first.`;
+  throw new InputError(
+    'CHECKPOINT_NOT_FOUND',
+    `${folder} holds neither ${singleName} nor ${indexName}, so there are no weights to read.${hint}`,
+  );
+}
