@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import yargs, { type CommandModule } from 'yargs';
+import { packageVersion } from '../config/package-folder.ts';
+import { configCommand } from './config.ts';
+import { doctorCommand } from './doctor.ts';
+import { describeFailure, usageError } from './errors.ts';
+
+/**
+ * Every command; a new one is one line here. A command's file imports nothing heavy at its top: what it needs to
+ * work is imported inside its handler, so that `--help` and errors of usage come at once.
+ */
+const COMMANDS = [configCommand, doctorCommand] as CommandModule[];
+
+/**
+ * Runs one command line and returns the exit code; the process goes on. Results go to standard output, errors to
+ * standard error. A handler that wants another exit code than 0 throws an error of src/errors.ts.
+ * @param argv the arguments after the program's name
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const verbose = argv.includes('--verbose');
+  try {
+    const parser = yargs([...argv])
+      .scriptName('affectgpt')
+      .usage('$0 <command> [options]\n\nTrain and run AffectGPT-style multimodal emotion models.')
+      .option('verbose', { type: 'boolean', default: false, describe: 'Show stack traces of errors' })
+      .command(COMMANDS)
+      .demandCommand(1, 'Name a command.')
+      .recommendCommands()
+      .strict()
+      .version(packageVersion())
+      .alias('help', 'h')
+      .detectLocale(false)
+      .parserConfiguration({ 'dot-notation': false })
+      .wrap(110)
+      .exitProcess(false)
+      .fail((message, error) => {
+        throw error ?? usageError(message);
+      });
+    await parser.parseAsync();
+    return 0;
+  } catch (thrown) {
+    // Errors of yargs itself (a missing value, an unknown choice) are errors of usage.
+    const isYargs = thrown instanceof Error && thrown.name === 'YError';
+    const { text, exitCode } = describeFailure(isYargs ? usageError(thrown.message) : thrown, verbose);
+    process.stderr.write(text);
+    return exitCode;
+  }
+}
+
+/** Whether this file is the program that was started (by its path or through a link), not an import. */
+function isProgram(): boolean {
+  const started = process.argv[1];
+  return started !== undefined && realpathSync(started) === fileURLToPath(import.meta.url);
+}
+
+if (isProgram()) {
+  // A reader such as `head` that closes early is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  process.exitCode = await main(process.argv.slice(2));
+}

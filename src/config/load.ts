@@ -1,0 +1,148 @@
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { InputError } from '../errors.ts';
+import { isPlain, type Layer, type Plain, type Problem, parseLayer, parseSet } from './layer.ts';
+import { mergeLayers } from './merge.ts';
+import { packageFolder } from './package-folder.ts';
+import { configInvalid, schemaProblems, whereIs } from './problems.ts';
+import { type Config, configSchema } from './schema.ts';
+
+export interface ConfigRequest {
+  /** `--config`: a path, or the name of a file (with or without `.yaml`) of the working folder or the package. */
+  readonly config: string;
+  /** `--set`: `a.b=c` each, later ones winning. */
+  readonly set?: readonly string[];
+  /** The working folder; the process's own unless given. */
+  readonly folder?: string;
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /**
+   * Dotted key -> where the user gave it (`file:line` or `--set …`). Absent are keys left to their default and keys
+   * given by a file that comes with the package.
+   */
+  readonly sources: ReadonlyMap<string, string>;
+  /** Absolute path of the file that was found. */
+  readonly file: string;
+}
+
+/**
+ * Reads a configuration file, what it extends and the `--set` arguments, and validates the result.
+ * @throws InputError `CONFIG_NOT_FOUND` with every place looked at; `CONFIG_INVALID` with every error at once
+ */
+export function loadConfig(request: ConfigRequest): LoadedConfig {
+  const folder = path.resolve(request.folder ?? '.');
+  const { found: file, tried } = findFile(request.config, folder);
+  if (file === undefined) {
+    throw new InputError(
+      'CONFIG_NOT_FOUND',
+      `There is no configuration "${request.config}". Looked at: ${tried.join(', ')}. Give a path, or the name of a file in the working folder or among those that come with affectgpt.`,
+    );
+  }
+  const label = labelOf(file, folder);
+  const { layers, problems } = readChain(file, folder);
+  for (const assignment of request.set ?? []) {
+    const read = parseSet(assignment);
+    layers.push(read.layer);
+    problems.push(...read.problems);
+  }
+  if (problems.length > 0) throw configInvalid(problems, label);
+  const { config, merged } = validate(layers, label);
+  const sources = new Map<string, string>();
+  for (const leaf of leavesOf(merged)) {
+    const { layer, where } = whereIs(leaf, layers);
+    if (layer !== undefined && !layer.packaged) sources.set(leaf.join('.'), where);
+  }
+  return { config, sources, file };
+}
+
+/**
+ * Validates configuration keys that are already in memory.
+ * @throws InputError `CONFIG_INVALID`
+ */
+export function parseConfig(values: Plain, label = 'configuration'): Config {
+  return validate([{ values, label, packaged: false, lineOf: () => undefined }], label).config;
+}
+
+function validate(layers: readonly Layer[], label: string): { config: Config; merged: Plain } {
+  const merged = layers.reduce<Plain>((base, layer) => mergeLayers(base, layer.values), {});
+  const parsed = configSchema.safeParse(merged);
+  if (!parsed.success) {
+    throw configInvalid(schemaProblems(parsed.error.issues, merged, layers), label);
+  }
+  return { config: parsed.data, merged };
+}
+
+/** A file and all that it extends, the most basic first. */
+function readChain(first: string, folder: string): { layers: Layer[]; problems: Problem[] } {
+  const layers: Layer[] = [];
+  const problems: Problem[] = [];
+  const seen: string[] = [];
+  let file: string | undefined = first;
+  while (file !== undefined) {
+    seen.push(file);
+    const { layer, problems: found } = parseLayer(readFileSync(file, 'utf8'), labelOf(file, folder));
+    problems.push(...found);
+    const { extends: parent, ...values } = layer.values;
+    layers.unshift({ ...layer, values, packaged: isPackaged(file) });
+    const next: { file?: string; problem?: string } = Object.hasOwn(layer.values, 'extends')
+      ? nextInChain(parent, path.dirname(file), seen, folder)
+      : {};
+    if (next.problem !== undefined) {
+      problems.push({
+        where: `${layer.label}:${layer.lineOf(['extends'])}`,
+        message: `extends: ${next.problem}`,
+      });
+    }
+    file = next.file;
+  }
+  return { layers, problems };
+}
+
+function nextInChain(
+  parent: unknown,
+  from: string,
+  seen: readonly string[],
+  folder: string,
+): { file?: string; problem?: string } {
+  if (typeof parent !== 'string' || parent === '') {
+    return { problem: 'expected the name of one configuration file' };
+  }
+  const { found, tried } = findFile(parent, from);
+  if (found === undefined) return { problem: `there is no "${parent}"; looked at ${tried.join(', ')}` };
+  if (seen.includes(found)) {
+    const circle = [...seen.slice(seen.indexOf(found)), found].map((file) => labelOf(file, folder));
+    return { problem: `the files extend each other in a circle: ${circle.join(' -> ')}` };
+  }
+  return { file: found };
+}
+
+function packagedFolder(): string {
+  return path.join(packageFolder(), 'configs');
+}
+
+function isPackaged(file: string): boolean {
+  return path.dirname(file) === packagedFolder();
+}
+
+/** Looks for a configuration in a folder, then among those of the package; `.yaml` may be left out. */
+function findFile(name: string, folder: string): { found?: string; tried: string[] } {
+  const folders = path.isAbsolute(name) ? [folder] : [...new Set([folder, packagedFolder()])];
+  const names = /\.ya?ml$/.test(name) ? [name] : [name, `${name}.yaml`];
+  const tried = folders.flatMap((one) => names.map((file) => path.resolve(one, file)));
+  const found = tried.find((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+  return found === undefined ? { tried } : { found, tried };
+}
+
+/** A path as a reader of errors wants it: relative when below the working folder. */
+function labelOf(file: string, folder: string): string {
+  const relative = path.relative(folder, file);
+  return relative.startsWith('..') || path.isAbsolute(relative) ? file : relative;
+}
+
+function leavesOf(value: Plain, prefix: readonly string[] = []): string[][] {
+  return Object.entries(value).flatMap(([key, inner]) =>
+    isPlain(inner) ? leavesOf(inner, [...prefix, key]) : [[...prefix, key]],
+  );
+}

@@ -1,0 +1,105 @@
+import type { z } from 'zod';
+import type { Config } from './schema.ts';
+
+interface Rule {
+  /** Keys whose values the rule reads; it is not applied where one of them is invalid by itself. */
+  readonly reads: readonly string[];
+  /** Key named in the error. */
+  readonly key: string;
+  /** What is wrong and what to do, or undefined. */
+  check(config: Config): string | undefined;
+}
+
+/** Rows of the published temporal embedding for video. */
+const VIDEO_QFORMER_FRAMES = 32;
+
+const RULES: readonly Rule[] = [
+  {
+    reads: ['data.dataset', 'data.manifest'],
+    key: 'data',
+    check: ({ data }) => {
+      if (data.dataset !== null && data.manifest !== null) {
+        return 'both "dataset" and "manifest" are given; keep one';
+      }
+      if (data.dataset === null && data.manifest === null) {
+        return 'neither "dataset" (a registry key) nor "manifest" (a .jsonl or .csv file) is given; give one';
+      }
+      return undefined;
+    },
+  },
+  {
+    reads: ['model.inputs', 'fusion.multi'],
+    key: 'fusion.multi',
+    check: ({ model, fusion }) =>
+      fusion.multi === 'none' && model.inputs.startsWith('multi')
+        ? `"none", but model.inputs "${model.inputs}" contains a pre-fused vector; choose "attention" or "qformer", or inputs without "multi" such as "face"`
+        : undefined,
+  },
+  {
+    reads: ['model.frames', 'fusion.video'],
+    key: 'model.frames',
+    check: ({ model, fusion }) =>
+      fusion.video === 'qformer' && model.frames > VIDEO_QFORMER_FRAMES
+        ? `${model.frames}, but the video Q-Former has positions for ${VIDEO_QFORMER_FRAMES} frames; take fewer, or fusion.video "attention" or "mean"`
+        : undefined,
+  },
+  {
+    reads: ['train.steps', 'train.schedule'],
+    key: 'train.schedule.warmupSteps',
+    check: ({ train: { steps, schedule } }) =>
+      schedule.type === 'warmup-cosine' && schedule.warmupSteps > steps
+        ? `${schedule.warmupSteps} steps of warm-up in a run of ${steps}; expected at most train.steps`
+        : undefined,
+  },
+  ...(['minLr', 'warmupLr'] as const).map(
+    (name): Rule => ({
+      reads: ['train.optimizer.lr', 'train.schedule'],
+      key: `train.schedule.${name}`,
+      check: ({ train: { optimizer, schedule } }) =>
+        schedule.type === 'warmup-cosine' && schedule[name] > optimizer.lr
+          ? `${schedule[name]} is above train.optimizer.lr (${optimizer.lr}), the highest learning rate of the schedule`
+          : undefined,
+    }),
+  ),
+  {
+    reads: ['train.parts', 'model.inputs'],
+    key: 'train.parts',
+    check: ({ train: { parts }, model }) => {
+      if (parts.decoder !== 'frozen') return undefined;
+      if (model.inputs === 'textonly') {
+        return 'the decoder is frozen and inputs "textonly" use no other part, so nothing would be trained; set decoder to "lora" or "full"';
+      }
+      return parts.fusion === 'frozen' && parts.projectors === 'frozen'
+        ? 'every part is frozen, so nothing would be trained'
+        : undefined;
+    },
+  },
+  {
+    reads: ['compat', 'data.featureCache'],
+    key: 'compat.audioNormalisation',
+    check: ({ compat, data }) =>
+      compat.audioNormalisation === 'batch' && data.featureCache !== null
+        ? '"batch" makes the features of a sample depend on its neighbours, so they cannot be cached; set data.featureCache to null or choose "sample" or "clip"'
+        : undefined,
+  },
+];
+
+const overlaps = (left: string, right: string): boolean =>
+  left === right || left.startsWith(`${right}.`) || right.startsWith(`${left}.`);
+
+/**
+ * Rules between keys. Runs even where other keys are wrong, so that all errors come at once, and leaves out the
+ * rules that would read a wrong one.
+ */
+export function checkRules(config: Config, context: z.core.$RefinementCtx<Config>): void {
+  const wrong = context.issues
+    .filter((issue) => issue.code !== 'unrecognized_keys')
+    .map((issue) => (issue.path ?? []).join('.'));
+  for (const rule of RULES) {
+    if (wrong.some((path) => path === '' || rule.reads.some((key) => overlaps(path, key)))) continue;
+    const message = rule.check(config);
+    if (message !== undefined) {
+      context.addIssue({ code: 'custom', path: rule.key.split('.'), message });
+    }
+  }
+}
