@@ -1,0 +1,140 @@
+import type { AffectGptConfig } from '../../model/affectgpt.ts';
+import { placeholderRuns } from '../../model/affectgpt.ts';
+import { causalBias, ropeTables } from '../../model/decoder.ts';
+import { ignoredLabel, supervisedPositions } from '../../model/loss.ts';
+import { placeSlots } from '../../model/splice.ts';
+import { rowKeys } from '../engine/dropout.ts';
+import type { HostTensor, HostTensorMap } from '../engine/types.ts';
+import type { SourceKind } from './records.ts';
+import type { TrainingSequence } from './sequence.ts';
+import type { PromptTokenizer } from './tokenizer.ts';
+
+/** Features of a batch by kind, each `[batch, count, size]`. */
+export type BatchFeatures = Partial<Record<SourceKind, HostTensor>>;
+
+export interface CollateOptions {
+  readonly model: AffectGptConfig;
+  readonly tokenizer: PromptTokenizer;
+  /** Whether the final eos takes part in attention. The published code hides it, and every other pad id with it. */
+  readonly attendFinalEos: boolean;
+  /** Where given, the batch holds the dropout keys of this optimizer step. */
+  readonly dropout?: { readonly seed: number; readonly step: number };
+}
+
+export interface TrainingBatch {
+  /** The inputs of `affectGptLoss`, as `lossInputSpecs` describes them. */
+  readonly inputs: HostTensorMap;
+  readonly names: readonly string[];
+  readonly supervisedTokens: number;
+  /** Without padding. */
+  readonly tokens: number;
+}
+
+/** Token rows of different lengths as `[batch, tokens]`, filled up on one side. */
+function padRows(
+  rows: readonly ArrayLike<number>[],
+  value: number,
+  side: 'left' | 'right' = 'right',
+): HostTensor {
+  const tokens = Math.max(...rows.map((row) => row.length));
+  const data = new Int32Array(rows.length * tokens).fill(value);
+  rows.forEach((row, i) => {
+    data.set(row, i * tokens + (side === 'left' ? tokens - row.length : 0));
+  });
+  return { dtype: 'int32', shape: [rows.length, tokens], data };
+}
+
+/** Placement of the vectors; slots only where the mode has any. */
+function slotInputs(
+  ids: HostTensor,
+  { model, tokenizer }: Pick<CollateOptions, 'model' | 'tokenizer'>,
+): HostTensorMap {
+  const { inputIds, slotIndex, isSlot } = placeSlots(ids, placeholderRuns(model, tokenizer.placeholderIds));
+  return { inputIds, ...(model.mode.slots.length > 0 && { slotIndex, isSlot }) };
+}
+
+/**
+ * Samples as one training batch: padded on the right, labels, mask and padding as in the published collater.
+ *
+ * @param features of the samples in the same order
+ * @throws InputError `PLACEHOLDER_MISMATCH`
+ */
+export function collateTraining(
+  samples: readonly { readonly name: string; readonly sequence: TrainingSequence }[],
+  features: BatchFeatures,
+  options: CollateOptions,
+): TrainingBatch {
+  const { model, tokenizer, attendFinalEos, dropout } = options;
+  const names = samples.map(({ name }) => name);
+  const rows = samples.map(({ sequence }) => sequence.ids);
+  const ids = padRows(rows, tokenizer.padId);
+  const [batch, tokens] = ids.shape as [number, number];
+  const labels = padRows(
+    samples.map(({ sequence }) => sequence.labels),
+    ignoredLabel,
+  );
+  const attended = (row: number, token: number): boolean =>
+    attendFinalEos ? token < rows[row]!.length : ids.data[row * tokens + token] !== tokenizer.padId;
+  const attentionMask: HostTensor = {
+    dtype: 'int32',
+    shape: ids.shape,
+    data: Int32Array.from(ids.data, (_, at) => Number(attended(Math.floor(at / tokens), at % tokens))),
+  };
+  const { positions, targets } = supervisedPositions(labels);
+  const supervised = [positions.length];
+  const inputs: HostTensorMap = {
+    ...features,
+    ...slotInputs(ids, options),
+    ...ropeTables(
+      model.decoder,
+      Array.from({ length: tokens }, (_, position) => position),
+    ),
+    attentionBias: causalBias(attentionMask),
+    positions: { dtype: 'int32', shape: supervised, data: positions },
+    targets: { dtype: 'int32', shape: supervised, data: targets },
+    targetWeights: { dtype: 'float32', shape: supervised, data: new Float32Array(positions.length).fill(1) },
+    ...(dropout && {
+      rowKeys: { dtype: 'int32', shape: [batch, tokens], data: rowKeys({ ...dropout, names, tokens }) },
+    }),
+  };
+  const length = rows.reduce((sum, row) => sum + row.length, 0);
+  return { inputs, names, supervisedTokens: positions.length, tokens: length };
+}
+
+export interface PromptBatch {
+  /** What `embedInputs` reads: features, `inputIds`, and `slotIndex` and `isSlot` where the mode has placeholders. */
+  readonly inputs: HostTensorMap;
+  /** int32 `[batch, tokens]`, 0 at the padding, which is on the left. */
+  readonly attentionMask: HostTensor;
+  /** Position of each token in its prompt, `batch * tokens`; 0 at the padding. */
+  readonly positions: Int32Array;
+}
+
+/**
+ * Prompts as one batch for generation, padded on the left so that all answers begin at the same place.
+ *
+ * @param prompts token ids, with `bos` where the model is to see one
+ * @throws InputError `PLACEHOLDER_MISMATCH`
+ */
+export function collatePrompts(
+  prompts: readonly (readonly number[])[],
+  features: BatchFeatures,
+  options: Pick<CollateOptions, 'model' | 'tokenizer'>,
+): PromptBatch {
+  const ids = padRows(prompts, options.tokenizer.padId, 'left');
+  const tokens = ids.shape[1]!;
+  const mask = new Int32Array(ids.data.length);
+  const positions = new Int32Array(ids.data.length);
+  prompts.forEach((prompt, row) => {
+    const padding = tokens - prompt.length;
+    for (let token = padding; token < tokens; token++) {
+      mask[row * tokens + token] = 1;
+      positions[row * tokens + token] = token - padding;
+    }
+  });
+  return {
+    inputs: { ...features, ...slotInputs(ids, options) },
+    attentionMask: { dtype: 'int32', shape: ids.shape, data: mask },
+    positions,
+  };
+}

@@ -1,0 +1,140 @@
+import type { Frames } from '../../../encoders/encoder.ts';
+import { InputError } from '../../errors.ts';
+import type { MediaRunOptions } from './ffmpeg.ts';
+import { inputArguments, runMediaTool } from './ffmpeg.ts';
+import type { MediaProbe } from './probe.ts';
+import { probeMedia, requireKnownCodec } from './probe.ts';
+
+/** Edge of the square that frames and faces are brought to. */
+export const frameSize = 224;
+
+/** Part of the cache key: how pixels come out of ffmpeg. */
+export const scalerFlags = 'bicubic+accurate_rnd+full_chroma_int';
+
+/**
+ * Which frames are looked at: `floor(i * count / n)` with `n = min(wanted, count)`, the last one repeated when there
+ * are fewer than wanted (the published rule, which never looks at the end of a long clip).
+ *
+ * @returns `wanted` indices, not decreasing
+ */
+export function frameIndices(count: number, wanted: number): number[] {
+  const n = Math.min(wanted, count);
+  // In this order of operations, as the published code rounds: the step is a double.
+  const step = count / n;
+  return Array.from({ length: wanted }, (_, i) => Math.floor(Math.min(i, n - 1) * step));
+}
+
+/**
+ * Counts the frames that really decode (containers claim wrong numbers, and some claim none).
+ *
+ * @throws InputError `VIDEO_MISSING` (no video stream), `VIDEO_NO_FRAMES`, `VIDEO_TRUNCATED`, `CODEC_UNKNOWN` and those of
+ *   `probeMedia`
+ */
+export async function countFrames(
+  file: string,
+  probe: MediaProbe,
+  options: MediaRunOptions = {},
+): Promise<number> {
+  const video = requireVideo(file, probe);
+  const filter = ['-map', '0:V:0', '-vf', onePerTick, '-r', '25'];
+  const { stdout, complaints } = await runMediaTool(
+    'ffmpeg',
+    file,
+    [...inputArguments(file), ...filter, '-f', 'null', '-progress', 'pipe:1', '-nostats', '-'],
+    options,
+  );
+  const counts = [
+    ...Buffer.from(stdout)
+      .toString('utf8')
+      .matchAll(/^frame=\s*(\d+)/gm),
+  ];
+  const count = Number(counts.at(-1)?.[1] ?? 0);
+  if (count === 0) {
+    throw new InputError(
+      'VIDEO_NO_FRAMES',
+      `${file} has a video stream (${video.codec}), but not one frame of it decodes.${said(complaints)}`,
+    );
+  }
+  // Fewer frames than claimed is no error by itself (edit lists hide frames); with decoder errors it is a cut file.
+  if (complaints !== '' && count < 0.9 * (video.claimedFrames ?? 0)) {
+    throw new InputError(
+      'VIDEO_TRUNCATED',
+      `${file} should have ${video.claimedFrames} frames and only ${count} decode. It was probably not copied or ` +
+        `downloaded fully.${said(complaints)}`,
+    );
+  }
+  return count;
+}
+
+/** Gives every frame the next tick of a fixed clock, so that ffmpeg neither repeats nor drops any. */
+const onePerTick = 'settb=1/25,setpts=N';
+
+const said = (complaints: string): string => (complaints === '' ? '' : ` ffmpeg says: ${complaints}`);
+
+function requireVideo(file: string, probe: MediaProbe) {
+  if (probe.video === undefined) {
+    throw new InputError(
+      'VIDEO_MISSING',
+      `${file} has no video stream, and the configured inputs need frames.`,
+    );
+  }
+  requireKnownCodec(file, probe.video, 'video');
+  return probe.video;
+}
+
+/**
+ * Decodes chosen frames, scaled to `width` x `height` (aspect ratio not kept, bicubic) as RGB. Only these frames are
+ * held in memory, and decoding stops after the last of them.
+ *
+ * @param indices not decreasing; repetitions give repeated frames
+ * @throws InputError `VIDEO_MISSING`, `VIDEO_NO_FRAMES`, `CODEC_UNKNOWN` and those of `runMediaTool`
+ */
+export async function decodeFramesAt(
+  file: string,
+  probe: MediaProbe,
+  indices: readonly number[],
+  { width, height }: { readonly width: number; readonly height: number },
+  options: MediaRunOptions = {},
+): Promise<Frames> {
+  requireVideo(file, probe);
+  const distinct = [...new Set(indices)];
+  const chosen = distinct.map((index) => `eq(n\\,${index})`).join('+');
+  const filter = `select='${chosen}',${onePerTick},scale=${width}:${height}:flags=${scalerFlags}`;
+  const output = ['-r', '25', '-frames:v', String(distinct.length), '-f', 'rawvideo', '-pix_fmt', 'rgb24'];
+  const { stdout, complaints } = await runMediaTool(
+    'ffmpeg',
+    file,
+    [...inputArguments(file), '-map', '0:V:0', '-vf', filter, ...output, 'pipe:1'],
+    options,
+  );
+  const frameBytes = width * height * 3;
+  if (stdout.byteLength !== frameBytes * distinct.length) {
+    throw new InputError(
+      'VIDEO_NO_FRAMES',
+      `Of the frames ${distinct.join(', ')} of ${file} only ${Math.floor(stdout.byteLength / frameBytes)} decode.` +
+        said(complaints),
+    );
+  }
+  const data = new Uint8Array(frameBytes * indices.length);
+  indices.forEach((index, i) => {
+    const from = distinct.indexOf(index) * frameBytes;
+    data.set(stdout.subarray(from, from + frameBytes), i * frameBytes);
+  });
+  return { data, count: indices.length, height, width };
+}
+
+/**
+ * The frames that the model sees of a video: `[frames, 224, 224, 3]` RGB, chosen by `frameIndices`.
+ *
+ * @throws InputError as in `countFrames` and `decodeFramesAt`
+ */
+export async function decodeFrames(
+  file: string,
+  frames: number,
+  options: MediaRunOptions = {},
+): Promise<Frames> {
+  const probe = await probeMedia(file, options);
+  const count = await countFrames(file, probe, options);
+  const size = { width: frameSize, height: frameSize };
+  return decodeFramesAt(file, probe, frameIndices(count, frames), size, options);
+}

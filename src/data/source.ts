@@ -1,0 +1,283 @@
+import type { AffectGptConfig } from '../../model/affectgpt.ts';
+import { placeholderRuns } from '../../model/affectgpt.ts';
+import type { InputModeName } from '../../model/modes.ts';
+import { inputModes } from '../../model/modes.ts';
+import { InputError } from '../errors.ts';
+import type { BatchFeatures, PromptBatch, TrainingBatch } from './collate.ts';
+import { collatePrompts, collateTraining } from './collate.ts';
+import { readDataset } from './datasets.ts';
+import type { FeatureExtractor } from './features.ts';
+import { limiter } from './limiter.ts';
+import { readManifest } from './manifest.ts';
+import type { AnswerSpace, AnswerType, LabelType } from './prompts.ts';
+import { answerText, answerTypesOf, buildPrompt, drawAnswerType, questionText } from './prompts.ts';
+import type { SampleRecord } from './records.ts';
+import { featureSources, findFileFaults, listFaults } from './records.ts';
+import type { TrainingSequence } from './sequence.ts';
+import { buildTrainingSequence, encodePrompt } from './sequence.ts';
+import type { PromptTokenizer } from './tokenizer.ts';
+
+/** Where samples are described: own clips or a published data set. */
+export type RecordsLocation =
+  | { readonly manifest: string }
+  | { readonly dataset: string; readonly root: string };
+
+/** Reads the records of a manifest or of a published data set. Errors as in `readManifest` and `readDataset`. */
+export function readRecords(location: RecordsLocation): Promise<SampleRecord[]> {
+  return 'manifest' in location
+    ? readManifest(location.manifest)
+    : readDataset(location.dataset, location.root);
+}
+
+/**
+ * Divides records by their `split`: those of `trainSplit` and those without one are trained on, the others held out.
+ *
+ * @param trainSplit null trains on everything
+ */
+export function splitRecords(
+  records: readonly SampleRecord[],
+  trainSplit: string | null,
+): { readonly train: SampleRecord[]; readonly heldOut: SampleRecord[] } {
+  const isTrained = ({ split }: SampleRecord): boolean =>
+    trainSplit === null || split === undefined || split === trainSplit;
+  return { train: records.filter(isTrained), heldOut: records.filter((record) => !isTrained(record)) };
+}
+
+/** What the questions about candidates and valence need to know: the single labels and the range of the scores. */
+export function answerSpaceOf(records: readonly SampleRecord[]): AnswerSpace {
+  const labels = records.flatMap((record) => (record.labels?.length === 1 ? record.labels : []));
+  const scores = records.flatMap(({ valence }) => (valence === undefined ? [] : [valence]));
+  const low = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY);
+  const high = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
+  return {
+    candidates: [...new Set(labels)],
+    ...(scores.length > 0 && { valenceRange: [low, high] as const }),
+  };
+}
+
+export interface SampleSourceOptions {
+  readonly records: readonly SampleRecord[];
+  readonly inputs: InputModeName;
+  /** Its mode is that of `inputs`. */
+  readonly model: AffectGptConfig;
+  readonly tokenizer: PromptTokenizer;
+  readonly features: FeatureExtractor;
+  /** Longest prompt and answer together, in tokens. */
+  readonly maxLength: number;
+  /** Decides label draws and dropout. */
+  readonly seed: number;
+  readonly attendFinalEos: boolean;
+  /** What the model learns to answer; null where samples are only asked (prediction). */
+  readonly labelType: LabelType | null;
+  /** Of the training records; taken from `records` when absent. */
+  readonly answerSpace?: AnswerSpace;
+  /** `skip` leaves bad samples out and names each of them. */
+  readonly onBadSample: 'fail' | 'skip';
+  readonly notify: (message: string) => void;
+}
+
+/** What a sample is asked and should answer. */
+export interface SampleTask {
+  readonly type: AnswerType;
+  readonly question: string;
+  readonly answer: string;
+}
+
+/** Samples prepared at a time. */
+const preparedAtOnce = 4;
+
+/** Samples by name, ready for the model: records, prompts, features and batches together. */
+export class SampleSource {
+  readonly #options: SampleSourceOptions;
+  readonly #space: AnswerSpace;
+  readonly #records: Map<string, SampleRecord>;
+
+  private constructor(options: SampleSourceOptions, usable: readonly SampleRecord[]) {
+    this.#options = options;
+    this.#space = options.answerSpace ?? answerSpaceOf(options.records);
+    this.#records = new Map(usable.map((record) => [record.name, record]));
+  }
+
+  /**
+   * Checks that every sample has what the inputs and the label type need: files, answers, a prompt that fits.
+   *
+   * @throws InputError `SAMPLES_UNUSABLE` with every bad sample (or each is skipped with a notice), `SAMPLES_NONE`
+   */
+  static async open(options: SampleSourceOptions): Promise<SampleSource> {
+    const all = new SampleSource(options, options.records);
+    const faults = await findFileFaults(options.records, inputModes[options.inputs]);
+    for (const record of options.records) {
+      const found = all.#textFaults(record);
+      if (found.length > 0) faults.set(record.name, [...(faults.get(record.name) ?? []), ...found]);
+    }
+    all.#drop(faults);
+    return all;
+  }
+
+  /** Usable samples in the order of the records. */
+  get names(): string[] {
+    return [...this.#records.keys()];
+  }
+
+  /** @throws InputError `SAMPLE_UNKNOWN` */
+  record(name: string): SampleRecord {
+    const record = this.#records.get(name);
+    if (record === undefined) {
+      throw new InputError('SAMPLE_UNKNOWN', `There is no usable sample named "${name}".`);
+    }
+    return record;
+  }
+
+  /**
+   * Decodes and encodes what the feature cache does not hold yet, so that training never waits for it.
+   *
+   * @throws InputError of the one bad sample, or `SAMPLES_UNUSABLE` with all of them, after the good ones are done
+   *   (or each is skipped with a notice)
+   */
+  async prepare(onProgress: (done: number, total: number) => void = () => {}): Promise<void> {
+    const limit = limiter(preparedAtOnce);
+    const faults = new Map<string, string[]>();
+    const errors: InputError[] = [];
+    const records = [...this.#records.values()];
+    let done = 0;
+    const tasks = records.map((record) =>
+      limit(async () => {
+        try {
+          for (const source of featureSources(record, inputModes[this.#options.inputs]).sources) {
+            await this.#options.features.one(record, source);
+          }
+        } catch (error) {
+          if (!(error instanceof InputError)) throw error;
+          errors.push(error);
+          faults.set(record.name, [error.message]);
+        }
+        onProgress(++done, records.length);
+      }),
+    );
+    await Promise.all(tasks);
+    if (errors.length === 1 && this.#options.onBadSample === 'fail') throw errors[0]!;
+    this.#drop(faults);
+  }
+
+  /** Question and answer of a sample in an epoch: a function of (seed, epoch, name). */
+  task(name: string, epoch: number): SampleTask {
+    const record = this.record(name);
+    const { labelType, seed } = this.#options;
+    const types = labelType === null ? [] : answerTypesOf(labelType, record);
+    const type = drawAnswerType(types, { seed, epoch, name });
+    if (type === undefined) {
+      throw new InputError(
+        'ANSWER_MISSING',
+        `${record.origin}: sample "${name}" has no answer to learn from.`,
+      );
+    }
+    return { type, question: questionText(type, this.#space), answer: answerText(type, record)! };
+  }
+
+  /**
+   * A training batch.
+   *
+   * @param options.epoch decides which kind of answer is drawn
+   * @param options.step optimizer step, for dropout; no dropout keys when absent
+   * @throws InputError naming the sample and what is wrong with it
+   */
+  async loadBatch(
+    names: readonly string[],
+    { epoch, step }: { readonly epoch: number; readonly step?: number },
+  ): Promise<TrainingBatch> {
+    const { seed } = this.#options;
+    const samples = names.map((name) => ({ name, sequence: this.#sequence(name, this.task(name, epoch)) }));
+    const features = await this.#features(names);
+    const dropout = step !== undefined && { dropout: { seed, step } };
+    return collateTraining(samples, features, { ...this.#options, ...dropout });
+  }
+
+  /**
+   * Prompts for generation.
+   *
+   * @param question the same for all
+   * @param options.bos whether the sequence begins with the tokenizer's `bos`
+   */
+  async loadPrompts(
+    names: readonly string[],
+    question: string,
+    { bos }: { readonly bos: boolean },
+  ): Promise<PromptBatch> {
+    const { bosId } = this.#options.tokenizer;
+    const before = bos && bosId !== undefined ? [bosId] : [];
+    const prompts = names.map((name) => [...before, ...this.#prompt(this.record(name), question)]);
+    return collatePrompts(prompts, await this.#features(names), this.#options);
+  }
+
+  async #features(names: readonly string[]): Promise<BatchFeatures> {
+    const features: BatchFeatures = {};
+    const mode = inputModes[this.#options.inputs];
+    const samples = names.map((name) => {
+      const record = this.record(name);
+      return { record, sources: featureSources(record, mode).sources };
+    });
+    for (const [i, { kind }] of (samples[0]?.sources ?? []).entries()) {
+      features[kind] = await this.#options.features.batch(
+        samples.map(({ record, sources }) => ({ record, source: sources[i]! })),
+      );
+    }
+    return features;
+  }
+
+  #prompt(record: SampleRecord, question: string): number[] {
+    const { model, tokenizer, inputs } = this.#options;
+    const text = buildPrompt(inputs, record.subtitle ?? '', question);
+    return encodePrompt(tokenizer, text, placeholderRuns(model, tokenizer.placeholderIds), record.name);
+  }
+
+  #sequence(name: string, { question, answer }: SampleTask): TrainingSequence {
+    const { tokenizer, maxLength } = this.#options;
+    const prompt = this.#prompt(this.record(name), question);
+    return buildTrainingSequence(tokenizer, prompt, answer, { maxLength, name });
+  }
+
+  /** Faults of a record's texts, for every answer that may be drawn. */
+  #textFaults(record: SampleRecord): string[] {
+    const { labelType } = this.#options;
+    const types = labelType === null ? [] : answerTypesOf(labelType, record);
+    if (labelType !== null && types.length === 0) {
+      const wanted = labelType === 'hybird' ? 'description, labels, sentiment or valence' : labelType;
+      return [
+        `${record.origin}: sample "${record.name}" has no answer for data.labelType "${labelType}" (${wanted})`,
+      ];
+    }
+    const faults = types.map((type) => {
+      try {
+        this.#sequence(record.name, {
+          type,
+          question: questionText(type, this.#space),
+          answer: answerText(type, record)!,
+        });
+        return [];
+      } catch (error) {
+        if (error instanceof InputError) return [`${record.origin}: ${error.message}`];
+        throw error;
+      }
+    });
+    return [...new Set(faults.flat())];
+  }
+
+  /** Fails with all faults, or takes the bad samples out and says so. */
+  #drop(faults: ReadonlyMap<string, readonly string[]>): void {
+    const { onBadSample, notify, records } = this.#options;
+    const texts = records.flatMap(({ name }) => faults.get(name) ?? []);
+    if (texts.length > 0 && onBadSample === 'fail') {
+      throw new InputError(
+        'SAMPLES_UNUSABLE',
+        `${faults.size} of ${records.length} samples cannot be used: ${listFaults(texts)}. Mend them, or leave them out with data.onBadSample: skip.`,
+      );
+    }
+    for (const [name, found] of faults) {
+      this.#records.delete(name);
+      notify(`Skipped: ${found.join('; ')}`);
+    }
+    if (this.#records.size === 0) {
+      throw new InputError('SAMPLES_NONE', 'No usable sample is left.');
+    }
+  }
+}
