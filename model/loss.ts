@@ -47,7 +47,8 @@ function tokenLosses(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
     const shifted = tf.sub(scores as tf.Tensor, tf.max(scores as tf.Tensor, -1, true));
     const exponentials = tf.exp(shifted);
     const sums = tf.sum(exponentials, -1, true);
-    const chosen = tf.oneHot(targets, vocabSize, 1, 0, 'float32');
+    // Cast, because the wasm backend ignores the type that oneHot is asked for.
+    const chosen = tf.cast(tf.oneHot(targets, vocabSize), 'float32');
     (save as tf.GradSaveFunc)([exponentials, sums, chosen]);
     const value = tf.sub(tf.squeeze(tf.log(sums), [1]), tf.sum(tf.mul(shifted, chosen), -1));
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {

@@ -174,6 +174,16 @@ export function answerText(
   }
 }
 
+/** The emotion words of an answer in the published list sentence, or undefined for any other text. */
+export function answerLabels(text: string): string[] | undefined {
+  const list = /^The character's emotional state is (.+?)\.?$/s.exec(text)?.[1];
+  const labels = list
+    ?.split(',')
+    .map((label) => label.trim())
+    .filter((label) => label !== '');
+  return labels?.length ? labels : undefined;
+}
+
 /**
  * The kinds of answer that a label type may draw for a sample: the kind itself, or for `hybird` description and
  * label list, and where a sample has neither, valence and sentiment (as the published sets combine them).

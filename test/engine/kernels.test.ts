@@ -156,7 +156,7 @@ const cases: Record<string, Case> = {
       tf.grad((weights: tf.Tensor) => tf.sum(tf.square(convolve(x!, weights))))(filter!),
   },
   DropoutMask: {
-    integers: { keys: { shape: ['n'], below: 2 ** 31 - 1 } },
+    integers: { keys: { shape: ['n'], below: -(2 ** 31) + 1 } },
     run: ({ keys }) =>
       tf
         .engine()

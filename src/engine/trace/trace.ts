@@ -37,6 +37,8 @@ function locate(): string | undefined {
 
 /** Runs `body` with a tfjs backend that is ready at once, then goes back to the one before. Synchronous throughout. */
 export function withBackend<T>(name: string, body: () => T): T {
+  // Without a backend so far, the one that needs no preparation.
+  if (!tf.engine().backendName) void tf.setBackend('cpu');
   const before = tf.engine().backendName;
   if (before !== name) void tf.setBackend(name);
   if (tf.engine().backendName !== name) {
@@ -45,7 +47,7 @@ export function withBackend<T>(name: string, body: () => T): T {
   try {
     return body();
   } finally {
-    if (before !== undefined && before !== '' && before !== name) void tf.setBackend(before);
+    if (before !== name) void tf.setBackend(before);
   }
 }
 

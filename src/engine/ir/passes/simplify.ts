@@ -54,7 +54,7 @@ export function simplify(graph: SymbolicGraph): SymbolicGraph {
       ] as const) {
         if (!isFillOf(producer(other), neutral)) continue;
         if (fits(value)) return value;
-        if (op === 'Multiply') return { ...node, op: 'Expand', inputs: [value], sizes: { shape: target } };
+        return { ...node, op: 'Expand', inputs: [value], sizes: { shape: target } };
       }
     }
     if (movesOnly.has(op) && producer(first!)?.op === 'Fill') {
@@ -72,7 +72,8 @@ export function simplify(graph: SymbolicGraph): SymbolicGraph {
       case 'Tile':
         return fits(first!) ? first! : node;
       case 'Cast':
-        return rewriter.value(first!).dtype === attributes.to ? first! : node;
+        if (rewriter.value(first!).dtype === attributes.to) return first!;
+        return producer(first!)?.op === 'OneHot' ? typedOneHot(producer(first!)!, node) : node;
       case 'ReduceSum':
       case 'ReduceMean':
       case 'ReduceMax':
@@ -112,6 +113,13 @@ function withoutBroadcasts(node: SymbolicNode, rewriter: Rewriter): SymbolicNode
   }
   return { ...node, inputs };
 }
+
+/** A one-hot tensor made in the type it is cast to. */
+const typedOneHot = (oneHot: SymbolicNode, cast: SymbolicNode): SymbolicNode => ({
+  ...oneHot,
+  output: cast.output,
+  attributes: { ...oneHot.attributes, dtype: cast.attributes.to! },
+});
 
 /** A transpose of the last two axes becomes a flag of the product. */
 function absorbTransposes(

@@ -1,0 +1,138 @@
+import type * as tf from '@tensorflow/tfjs';
+import type { z } from 'zod';
+import type { Parameters } from '../src/engine/parameters.ts';
+import type { HostTensorMap, InputSpec, TensorMap } from '../src/engine/types.ts';
+import { InputError } from '../src/errors.ts';
+
+/** Shapes of the tensors that an encoder needs, by their published names. */
+export type TensorShapes = Readonly<Record<string, readonly number[]>>;
+
+/** Decoded images, row-major `[count, height, width, 3]` in RGB order. */
+export interface Frames {
+  readonly data: Uint8Array;
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Equally long pieces of 16 kHz mono sound, row-major `[count, samples]`, usually in -1 to 1. */
+export interface Waveforms {
+  readonly data: Float32Array;
+  readonly count: number;
+  readonly samples: number;
+}
+
+/** How much sound shares one mean and one variance when it is normalised. */
+export type NormalisationScope = 'clip' | 'sample' | 'batch';
+
+export interface WaveformPolicy {
+  /** Subtract each clip's own mean first, as the published loader does. */
+  readonly meanRemoval: boolean;
+  readonly normalisation: NormalisationScope;
+  /** Consecutive clips that belong to one sample. */
+  readonly clipsPerSample: number;
+}
+
+/** What visual and audio encoders have in common; made by an `EncoderDefinition`. */
+interface EncoderBase {
+  readonly type: string;
+  /** Length of a feature vector. */
+  readonly outputDimension: number;
+  /** Every tensor that `forward` reads, and no other. */
+  readonly tensorShapes: TensorShapes;
+  /** Other names under which a tensor may be stored, by its name in `tensorShapes`. */
+  readonly tensorAliases: Readonly<Record<string, readonly string[]>>;
+  /** Prefixes that a checkpoint may put before every name, e.g. `hubert.` in a fine-tuned model. */
+  readonly tensorPrefixes: readonly string[];
+  /** Fresh weights; a function of the configuration and the seed only. */
+  init(seed: number): HostTensorMap;
+  /** What `preprocess` produces and `forward` takes; the first axis counts images or clips. */
+  readonly inputs: Readonly<Record<string, InputSpec>>;
+  /** Features `[images or clips, outputDimension]`. */
+  forward(parameters: Parameters, inputs: TensorMap): tf.Tensor;
+}
+
+export interface VisualEncoder extends EncoderBase {
+  readonly modality: 'visual';
+  preprocess(frames: Frames): HostTensorMap;
+}
+
+export interface AudioEncoder extends EncoderBase {
+  readonly modality: 'audio';
+  preprocess(waveforms: Waveforms, policy: WaveformPolicy): HostTensorMap;
+}
+
+export type Encoder = VisualEncoder | AudioEncoder;
+
+/** The parsed JSON files of a Hugging Face model folder. */
+export interface EncoderFiles {
+  /** `config.json` */
+  readonly config: unknown;
+  /** `preprocessor_config.json` */
+  readonly preprocessor: unknown;
+}
+
+/** An entry of the registry: one architecture. */
+export interface EncoderDefinition {
+  readonly type: string;
+  readonly modality: Encoder['modality'];
+  /** @throws InputError `ENCODER_CONFIG_INVALID` with every fault of the two files */
+  create(files: EncoderFiles): Encoder;
+}
+
+/**
+ * Checks parsed JSON of a model folder against a schema.
+ * @throws InputError `ENCODER_CONFIG_INVALID` naming the file and every fault
+ */
+export function parseModelFile<Schema extends z.ZodType>(
+  schema: Schema,
+  json: unknown,
+  fileName: string,
+): z.output<Schema> {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map(
+    (issue) => `${issue.path.join('.') || '(whole file)'}: ${issue.message}`,
+  );
+  throw new InputError(
+    'ENCODER_CONFIG_INVALID',
+    `The ${fileName} does not describe a usable model: ${faults.join('; ')}.`,
+  );
+}
+
+/** Faults of a checkpoint that are named in one message. */
+const faultsShown = 10;
+
+/**
+ * Picks an encoder's tensors out of a checkpoint, under the names of `tensorShapes`: resolves prefixes and older
+ * names, leaves everything else (a text tower, a training head) aside.
+ * @throws InputError `ENCODER_WEIGHTS_MISMATCH` with the missing and wrongly shaped tensors
+ */
+export function selectEncoderTensors<Stored extends { readonly shape: readonly number[] }>(
+  encoder: Encoder,
+  checkpoint: ReadonlyMap<string, Stored>,
+): Record<string, Stored> {
+  const selected: Record<string, Stored> = {};
+  const faults: string[] = [];
+  for (const [name, shape] of Object.entries(encoder.tensorShapes)) {
+    const candidates = [name, ...(encoder.tensorAliases[name] ?? [])].flatMap((candidate) =>
+      ['', ...encoder.tensorPrefixes].map((prefix) => prefix + candidate),
+    );
+    const stored = candidates
+      .map((candidate) => checkpoint.get(candidate))
+      .find((tensor) => tensor !== undefined);
+    if (stored === undefined) faults.push(`${name} is missing`);
+    else if (stored.shape.join() !== shape.join()) {
+      faults.push(`${name} has shape [${stored.shape}] instead of [${shape}]`);
+    } else selected[name] = stored;
+  }
+  if (faults.length > 0) {
+    const shown = faults.slice(0, faultsShown).join('; ');
+    const others = faults.length > faultsShown ? `; and ${faults.length - faultsShown} others` : '';
+    throw new InputError(
+      'ENCODER_WEIGHTS_MISMATCH',
+      `The weights do not fit the ${encoder.type} encoder that config.json describes: ${shown}${others}.`,
+    );
+  }
+  return selected;
+}

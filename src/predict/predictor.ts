@@ -1,0 +1,105 @@
+import type { Sampling } from '../../model/generation.ts';
+import type { Config } from '../config/schema.ts';
+import { answerLabels } from '../data/prompts.ts';
+import type { SampleRecord } from '../data/records.ts';
+import { RandomGenerator } from '../engine/random.ts';
+import type { Engine, HostTensorMap, State } from '../engine/types.ts';
+import type { AffectGpt } from '../runtime/affectgpt.ts';
+import { Generator } from '../runtime/generator.ts';
+import { type OpenSamples, openSamples } from '../runtime/samples.ts';
+
+/** One answer, as a line of `predictions.jsonl`. */
+export interface Prediction {
+  readonly name: string;
+  readonly question: string;
+  readonly text: string;
+  /** The emotion words, where the answer is the published list sentence. */
+  readonly labels?: readonly string[];
+  /** Number of generated tokens, the stop sequence included. */
+  readonly tokens: number;
+  readonly finish: 'stop' | 'length';
+}
+
+export type GenerationSettings = Config['generation'];
+
+/** How tokens are chosen: the most likely one at temperature 0, else drawn. */
+export function samplingOf({ temperature, topP, topK }: GenerationSettings): Sampling {
+  if (temperature === 0) return { method: 'greedy' };
+  return { method: 'sample', temperature, topP, ...(topK === null ? {} : { topK }) };
+}
+
+export interface PredictorOptions {
+  readonly config: Config;
+  readonly model: AffectGpt;
+  readonly engine: Engine;
+  readonly notify: (message: string) => void;
+}
+
+/** Prompts that are answered together. */
+const answerBatch = 8;
+
+/** Answers questions about clips with trained parameters. */
+export class Predictor {
+  readonly #options: PredictorOptions;
+  readonly #generator: Generator;
+
+  constructor(options: PredictorOptions) {
+    this.#options = options;
+    const { engine, model } = options;
+    this.#generator = new Generator(engine, model);
+  }
+
+  /** A state of the engine from host values, e.g. those of a checkpoint. */
+  createState(parameters: HostTensorMap): State {
+    return this.#options.engine.createState(parameters);
+  }
+
+  /** Opens clips to ask about; their features come through the cache. */
+  openSamples(records: readonly SampleRecord[]): Promise<OpenSamples> {
+    const { config, model, engine, notify } = this.#options;
+    return openSamples({ config, model, engine, records, forTraining: false, notify });
+  }
+
+  /**
+   * Answers about each sample, in order. An answer depends on the sample, the question and the seed alone.
+   *
+   * @param state with the trainable parameters
+   */
+  async *predict(
+    state: State,
+    samples: OpenSamples,
+    question: string,
+    settings: GenerationSettings = this.#options.config.generation,
+    names: readonly string[] = samples.source.names,
+  ): AsyncGenerator<Prediction> {
+    const { tokenizer } = this.#options.model;
+    const { bosAtInference, stopSequences } = this.#options.config.compat;
+    for (let from = 0; from < names.length; from += answerBatch) {
+      const batch = names.slice(from, from + answerBatch);
+      const prompts = await samples.source.loadPrompts(batch, question, { bos: bosAtInference });
+      const answers = await this.#generator.answer(state, prompts, {
+        maxNewTokens: settings.maxNewTokens,
+        stop: tokenizer.stopSequences(stopSequences),
+        sampling: samplingOf(settings),
+        random: batch.map((name) => new RandomGenerator(settings.seed).split(name).split(question)),
+        padToken: tokenizer.padId,
+      });
+      for (const [i, { tokens, finish }] of answers.entries()) {
+        const text = tokenizer.answer(tokens, stopSequences);
+        const labels = answerLabels(text);
+        yield {
+          name: batch[i]!,
+          question,
+          text,
+          ...(labels === undefined ? {} : { labels }),
+          tokens: tokens.length,
+          finish,
+        };
+      }
+    }
+  }
+
+  async dispose(): Promise<void> {
+    await this.#generator.dispose();
+  }
+}

@@ -1,0 +1,151 @@
+import type { AudioEncoder, VisualEncoder } from '../../encoders/encoder.ts';
+import { fusionTensorShapes, initFusion, isProjector } from '../../fusion/parameters.ts';
+import { publishedQformer } from '../../fusion/qformer.ts';
+import { initAdapter } from '../../lora/init.ts';
+import { adapterTensorShapes } from '../../lora/names.ts';
+import { type AffectGptConfig, checkAffectGptConfig } from '../../model/affectgpt.ts';
+import { decoderTensorShapes } from '../../model/decoder.ts';
+import { inputMode } from '../../model/modes.ts';
+import type { Config } from '../config/schema.ts';
+import { clipCount } from '../data/media/audio.ts';
+import { loadTokenizer, type PromptTokenizer } from '../data/tokenizer.ts';
+import type { HostTensor, HostTensorMap } from '../engine/types.ts';
+import { readFloat32 } from '../io/safetensors.ts';
+import type { TrainableShapes } from './generator.ts';
+import { findModelFolders } from './model-folder.ts';
+import {
+  openDecoder,
+  openEncoder,
+  type PretrainedDecoder,
+  type PretrainedEncoder,
+  type Weights,
+} from './pretrained.ts';
+
+/** A configured model with its parts opened: what training, prediction and evaluation start from. */
+export interface AffectGpt {
+  readonly config: AffectGptConfig;
+  readonly decoder: PretrainedDecoder;
+  readonly visual: PretrainedEncoder<VisualEncoder> | undefined;
+  readonly audio: PretrainedEncoder<AudioEncoder> | undefined;
+  readonly tokenizer: PromptTokenizer;
+  /** Tensors that training changes, by name. */
+  readonly trainable: TrainableShapes;
+  /** Tensors that it does not: the decoder's, and fusion tensors that `train.parts` freezes. */
+  readonly weights: Weights;
+  /** Number of parameters of each part of the model, trained or not. */
+  readonly parameterCounts: ParameterCounts;
+}
+
+export interface ParameterCounts {
+  readonly trainable: number;
+  readonly frozen: number;
+}
+
+const elements = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+const total = (shapes: Readonly<Record<string, { readonly shape: readonly number[] }>>): number =>
+  Object.values(shapes).reduce((sum, { shape }) => sum + elements(shape), 0);
+
+/**
+ * Opens everything a configuration names. Encoders that the input mode does not need are not opened.
+ *
+ * @throws InputError `MODEL_NOT_FOUND` listing all that is missing, and whatever is wrong with what is there
+ */
+export async function openAffectGpt(config: Config): Promise<AffectGpt> {
+  const mode = inputMode(config.model.inputs);
+  const needsSound = mode.needs.includes('audio');
+  const needsPictures = mode.needs.some((feature) => feature !== 'audio');
+  const { llm, visualEncoder, audioEncoder } = config.model;
+  const folders = findModelFolders({
+    'model.llm': llm,
+    ...(needsPictures ? { 'model.visualEncoder.model': visualEncoder.model } : {}),
+    ...(needsSound ? { 'model.audioEncoder.model': audioEncoder.model } : {}),
+  } as Record<'model.llm' | 'model.visualEncoder.model' | 'model.audioEncoder.model', string>);
+  const decoder = await openDecoder(folders['model.llm']);
+  const visual = needsPictures
+    ? await openEncoder(visualEncoder.type, folders['model.visualEncoder.model'], 'visual')
+    : undefined;
+  const audio = needsSound
+    ? await openEncoder(audioEncoder.type, folders['model.audioEncoder.model'], 'audio')
+    : undefined;
+  const { queryTokens, ...fusion } = config.fusion;
+  const model: AffectGptConfig = {
+    decoder: decoder.config,
+    mode,
+    fusion: {
+      ...fusion,
+      visualSize: visual?.encoder.outputDimension ?? null,
+      audioSize: audio?.encoder.outputDimension ?? null,
+      hiddenSize: decoder.config.hiddenSize,
+      frames: config.model.frames,
+      patches: 1,
+      audioClips: clipCount,
+      multi: visual === undefined || audio === undefined ? 'none' : fusion.multi,
+      image: 'mean',
+      queryTokens: { ...queryTokens, image: 1 },
+      qformer: publishedQformer,
+    },
+    lora: config.train.parts.decoder === 'lora' ? config.lora : null,
+  };
+  checkAffectGptConfig(model);
+  const trainable = trainableShapes(config, model);
+  const frozenFusion = Object.fromEntries(
+    Object.entries(initFusion(model.fusion, config.train.seed)).filter(
+      ([name]) => trainable[name] === undefined,
+    ),
+  );
+  const weights = { ...decoder.weights, ...frozenFusion };
+  const frozen = total(weights) + total(visual?.weights ?? {}) + total(audio?.weights ?? {});
+  const trained = Object.values(trainable).reduce((sum, shape) => sum + elements(shape), 0);
+  return {
+    config: model,
+    decoder,
+    visual,
+    audio,
+    tokenizer: await loadTokenizer(folders['model.llm']),
+    trainable,
+    weights,
+    parameterCounts: {
+      trainable: trained,
+      frozen: config.train.parts.decoder === 'full' ? frozen - total(decoder.weights) : frozen,
+    },
+  };
+}
+
+/** What `train.parts` trains, with shapes. */
+export function trainableShapes(
+  config: Pick<Config, 'train' | 'lora'>,
+  model: AffectGptConfig,
+): TrainableShapes {
+  const { parts } = config.train;
+  const decoderShapes = decoderTensorShapes(model.decoder);
+  const decoder = {
+    frozen: () => ({}),
+    lora: () => adapterTensorShapes(decoderShapes, config.lora),
+    full: () => decoderShapes,
+  }[parts.decoder]();
+  const fusion = Object.entries(fusionTensorShapes(model.fusion)).filter(
+    ([name]) => parts[isProjector(name) ? 'projectors' : 'fusion'] === 'train',
+  );
+  return { ...decoder, ...Object.fromEntries(fusion) };
+}
+
+/** Values of the trainable tensors at the start of a run: seeded, or the decoder's own where it is trained as a whole. */
+export async function initialParameters(config: Config, model: AffectGpt): Promise<HostTensorMap> {
+  const { seed, parts } = config.train;
+  const values: Record<string, HostTensor> = { ...initFusion(model.config.fusion, seed) };
+  if (parts.decoder === 'lora') {
+    Object.assign(
+      values,
+      initAdapter(adapterTensorShapes(decoderTensorShapes(model.config.decoder), config.lora), seed),
+    );
+  } else if (parts.decoder === 'full') {
+    for (const [name, source] of Object.entries(model.decoder.weights)) {
+      const data =
+        'dtype' in source
+          ? (source.data as Float32Array)
+          : await readFloat32({ ...source, name, dtype: source.storage });
+      values[name] = { dtype: 'float32', shape: source.shape, data };
+    }
+  }
+  return Object.fromEntries(Object.keys(model.trainable).map((name) => [name, values[name]!]));
+}

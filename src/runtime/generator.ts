@@ -1,0 +1,285 @@
+import * as tf from '@tensorflow/tfjs';
+import {
+  type AffectGptConfig,
+  adapterContext,
+  featureInputSpecs,
+  modalityTokens,
+} from '../../model/affectgpt.ts';
+import { causalBias, decoderForward, embedTokens, logits, ropeTables } from '../../model/decoder.ts';
+import { type GeneratedSequence, generate, type Sampling, type StopRule } from '../../model/generation.ts';
+import { gatherRows } from '../../model/loss.ts';
+import { splice } from '../../model/splice.ts';
+import type { PromptBatch } from '../data/collate.ts';
+import { Parameters } from '../engine/parameters.ts';
+import type { RandomGenerator } from '../engine/random.ts';
+import type {
+  CompiledFunction,
+  Engine,
+  HostTensor,
+  HostTensorMap,
+  InputSpec,
+  State,
+} from '../engine/types.ts';
+import type { Weights } from './pretrained.ts';
+
+/** Shapes of the tensors that come from a training state instead of frozen files. */
+export type TrainableShapes = Readonly<Record<string, readonly number[]>>;
+
+export interface GeneratorModel {
+  readonly config: AffectGptConfig;
+  /** Frozen tensors; those also named in `trainable` are taken from the state. */
+  readonly weights: Weights;
+  readonly trainable: TrainableShapes;
+}
+
+export interface AnswerOptions {
+  readonly maxNewTokens: number;
+  readonly stop: StopRule;
+  readonly sampling: Sampling;
+  /** One for each prompt where sampling. */
+  readonly random?: readonly RandomGenerator[];
+  readonly padToken: number;
+}
+
+const int32 = (data: Int32Array, shape: number[]): HostTensor => ({ dtype: 'int32', shape, data });
+const float32 = (data: Float32Array, shape: number[]): HostTensor => ({ dtype: 'float32', shape, data });
+
+const stateSpecs = (names: readonly string[], shapes: TrainableShapes): Record<string, InputSpec> =>
+  Object.fromEntries(names.map((name) => [name, { dtype: 'float32', shape: shapes[name]! }]));
+
+/** Fusion tensors are read by the modality graph, all others by the decoder's. */
+const isDecoderTensor = (name: string): boolean => name.startsWith('model.') || name.startsWith('lm_head.');
+
+const pick = <Value>(
+  map: Readonly<Record<string, Value>>,
+  keep: (name: string) => boolean,
+): Record<string, Value> => Object.fromEntries(Object.entries(map).filter(([name]) => keep(name)));
+
+/**
+ * Answers prompts with a key/value cache: one graph turns features into vectors, one runs the decoder on any number
+ * of new tokens after any number of cached ones. The decoder's frozen weights are held once.
+ */
+export class Generator {
+  readonly #model: GeneratorModel;
+  readonly #engine: Engine;
+  #modalities: Promise<CompiledFunction> | undefined;
+  #decoder: Promise<CompiledFunction> | undefined;
+
+  constructor(engine: Engine, model: GeneratorModel) {
+    this.#engine = engine;
+    this.#model = model;
+  }
+
+  /**
+   * Answers of a batch of prompts. An answer does not depend on its batch mates, except for rounding.
+   *
+   * @param state holds the trainable tensors
+   */
+  async answer(state: State, batch: PromptBatch, options: AnswerOptions): Promise<GeneratedSequence[]> {
+    const vectors = await this.#vectors(state, batch);
+    this.#decoder ??= this.#compileDecoder();
+    const session = new DecodingSession(this.#model.config, await this.#decoder, state, batch, vectors);
+    return generate((input) => session.step(input.tokens), {
+      batch: batch.attentionMask.shape[0]!,
+      ...options,
+    });
+  }
+
+  async dispose(): Promise<void> {
+    for (const compiled of [this.#modalities, this.#decoder]) await (await compiled)?.dispose();
+  }
+
+  /** The vectors that replace placeholders, `[batch * slots, hidden]`; one row of zeros where there are none. */
+  async #vectors(state: State, { inputs, attentionMask }: PromptBatch): Promise<HostTensor> {
+    const { mode, decoder } = this.#model.config;
+    const { hiddenSize } = decoder;
+    if (mode.slots.length === 0) return float32(new Float32Array(hiddenSize), [1, hiddenSize]);
+    this.#modalities ??= this.#compileModalities();
+    const features = pick(inputs, (name) => (mode.needs as readonly string[]).includes(name));
+    const batch = attentionMask.shape[0]!;
+    const sampleIds = int32(new Int32Array(batch), [batch, 1]);
+    return (await (await this.#modalities).run({ ...features, inputIds: sampleIds }, state)).vectors!;
+  }
+
+  #compileModalities(): Promise<CompiledFunction> {
+    const { config, trainable, weights } = this.#model;
+    const names = Object.keys(trainable).filter((name) => !isDecoderTensor(name));
+    return this.#engine.compile(
+      ({ inputs, state, weights: frozen }) => {
+        const { inputIds, ...features } = inputs;
+        const { tokens } = modalityTokens(config, new Parameters({ ...frozen, ...state }), {
+          ...features,
+          inputIds: inputIds!,
+        });
+        const vectors = tf.concat([...tokens.values()], 1);
+        return {
+          outputs: {
+            vectors: tf.reshape(vectors, [vectors.shape[0]! * vectors.shape[1]!, vectors.shape[2]!]),
+          },
+        };
+      },
+      {
+        name: 'generate.modalities',
+        inputs: { ...featureInputSpecs(config), inputIds: { dtype: 'int32', shape: ['batch', 1] } },
+        state: stateSpecs(names, trainable),
+        weights: pick(weights, (name) => !isDecoderTensor(name) && trainable[name] === undefined),
+      },
+    );
+  }
+
+  #compileDecoder(): Promise<CompiledFunction> {
+    const { config, trainable, weights } = this.#model;
+    const { headDim, hiddenSize, numHiddenLayers, numKeyValueHeads } = config.decoder;
+    const perToken = (dtype: InputSpec['dtype']): InputSpec => ({ dtype, shape: ['batch', 'tokens'] });
+    const rope: InputSpec = { dtype: 'float32', shape: ['batch', 1, 'tokens', headDim] };
+    const cache: InputSpec = { dtype: 'float32', shape: ['batch', numKeyValueHeads, 'past', headDim] };
+    const layers = Array.from({ length: numHiddenLayers }, (_, layer) => layer);
+    const names = Object.keys(trainable).filter(isDecoderTensor);
+    return this.#engine.compile(
+      ({ inputs, state, weights: frozen }) => {
+        const parameters = new Parameters({ ...frozen, ...state });
+        const [batch, tokens] = inputs.inputIds!.shape as [number, number];
+        const flat = (name: string, shape: number[]) => tf.reshape(inputs[name]!, shape);
+        const text = tf.reshape(embedTokens(parameters, inputs.inputIds!), [batch * tokens, hiddenSize]);
+        const spliced = splice(
+          text,
+          inputs.vectors!,
+          flat('slotIndex', [batch * tokens]),
+          flat('isSlot', [batch * tokens, 1]),
+        );
+        const { hidden, present } = decoderForward(parameters, config.decoder, {
+          inputsEmbeds: tf.reshape(spliced, [batch, tokens, hiddenSize]),
+          cos: inputs.cos!,
+          sin: inputs.sin!,
+          attentionBias: inputs.attentionBias!,
+          adapter: adapterContext(config),
+          past: layers.map((layer) => ({ key: inputs[`key.${layer}`]!, value: inputs[`value.${layer}`]! })),
+        });
+        const scores = logits(parameters, config.decoder, gatherRows(hidden, inputs.lastRows!));
+        const caches = present.flatMap(({ key, value }, layer) => [
+          [`key.${layer}`, key] as const,
+          [`value.${layer}`, value] as const,
+        ]);
+        return { outputs: { logits: scores, ...Object.fromEntries(caches) } };
+      },
+      {
+        name: 'generate.decoder',
+        inputs: {
+          inputIds: perToken('int32'),
+          slotIndex: perToken('int32'),
+          isSlot: perToken('float32'),
+          vectors: { dtype: 'float32', shape: ['vectors', hiddenSize] },
+          cos: rope,
+          sin: rope,
+          attentionBias: { dtype: 'float32', shape: ['batch', 1, 'tokens', 'total'] },
+          lastRows: { dtype: 'int32', shape: ['batch'] },
+          ...Object.fromEntries(
+            layers.flatMap((layer) => [
+              [`key.${layer}`, cache],
+              [`value.${layer}`, cache],
+            ]),
+          ),
+        },
+        state: stateSpecs(names, trainable),
+        weights: pick(weights, (name) => isDecoderTensor(name) && trainable[name] === undefined),
+        derived: { total: ({ past, tokens }) => past! + tokens! },
+      },
+    );
+  }
+}
+
+/** Cache and positions of one batch while its answers grow. Prompts are padded on the left; the padding is masked. */
+class DecodingSession {
+  readonly #config: AffectGptConfig;
+  readonly #decoder: CompiledFunction;
+  readonly #state: State;
+  readonly #prompt: PromptBatch;
+  readonly #vectors: HostTensor;
+  readonly #batch: number;
+  /** Position of the next token of each row. */
+  readonly #next: Int32Array;
+  #cached = 0;
+  #caches: HostTensorMap;
+
+  constructor(
+    config: AffectGptConfig,
+    decoder: CompiledFunction,
+    state: State,
+    prompt: PromptBatch,
+    vectors: HostTensor,
+  ) {
+    this.#config = config;
+    this.#decoder = decoder;
+    this.#state = state;
+    this.#prompt = prompt;
+    this.#vectors = vectors;
+    const [batch, tokens] = prompt.attentionMask.shape as [number, number];
+    this.#batch = batch;
+    this.#next = Int32Array.from(
+      { length: batch },
+      (_, row) => prompt.positions[(row + 1) * tokens - 1]! + 1,
+    );
+    const { headDim, numHiddenLayers, numKeyValueHeads } = config.decoder;
+    const empty = float32(new Float32Array(0), [batch, numKeyValueHeads, 0, headDim]);
+    this.#caches = {};
+    for (let layer = 0; layer < numHiddenLayers; layer++) {
+      this.#caches[`key.${layer}`] = empty;
+      this.#caches[`value.${layer}`] = empty;
+    }
+  }
+
+  /** Scores of the next token of each row, `[batch * vocab]`; `tokens` are those chosen before, null at the prompt. */
+  async step(tokens: Int32Array | null): Promise<Float32Array> {
+    const inputs = tokens === null ? this.#promptInputs() : this.#tokenInputs(tokens);
+    const outputs = await this.#decoder.run({ ...inputs, ...this.#caches }, this.#state);
+    const { logits: scores, ...caches } = outputs;
+    this.#caches = caches;
+    this.#cached += inputs.inputIds!.shape[1]!;
+    return scores!.data as Float32Array;
+  }
+
+  #promptInputs(): HostTensorMap {
+    const { inputs, positions, attentionMask } = this.#prompt;
+    const tokens = attentionMask.shape[1]!;
+    const noSlots = {
+      slotIndex: int32(new Int32Array(this.#batch * tokens), [this.#batch, tokens]),
+      isSlot: float32(new Float32Array(this.#batch * tokens), [this.#batch, tokens]),
+    };
+    return {
+      ...noSlots,
+      ...inputs,
+      vectors: this.#vectors,
+      ...this.#positionInputs(positions, tokens),
+    };
+  }
+
+  #tokenInputs(tokens: Int32Array): HostTensorMap {
+    const hidden = this.#config.decoder.hiddenSize;
+    const positions = this.#next.slice();
+    for (let row = 0; row < this.#batch; row++) this.#next[row]!++;
+    return {
+      inputIds: int32(tokens, [this.#batch, 1]),
+      slotIndex: int32(new Int32Array(this.#batch), [this.#batch, 1]),
+      isSlot: float32(new Float32Array(this.#batch), [this.#batch, 1]),
+      vectors: float32(new Float32Array(hidden), [1, hidden]),
+      ...this.#positionInputs(positions, 1),
+    };
+  }
+
+  /** What depends on where `tokens` new tokens of each row stand. */
+  #positionInputs(positions: Int32Array, tokens: number): HostTensorMap {
+    const promptLength = this.#prompt.attentionMask.shape[1]!;
+    const total = this.#cached + tokens;
+    const mask = new Int32Array(this.#batch * total).fill(1);
+    for (let row = 0; row < this.#batch; row++) {
+      const from = row * promptLength;
+      mask.set(this.#prompt.attentionMask.data.subarray(from, from + promptLength), row * total);
+    }
+    const lastRows = Int32Array.from({ length: this.#batch }, (_, row) => (row + 1) * tokens - 1);
+    return {
+      ...ropeTables(this.#config.decoder, positions, this.#batch),
+      attentionBias: causalBias(int32(mask, [this.#batch, total]), this.#cached),
+      lastRows: int32(lastRows, [this.#batch]),
+    };
+  }
+}

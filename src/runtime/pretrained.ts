@@ -1,0 +1,107 @@
+import type { Encoder } from '../../encoders/encoder.ts';
+import { selectEncoderTensors } from '../../encoders/encoder.ts';
+import { createEncoder } from '../../encoders/registry.ts';
+import { type DecoderConfig, decoderTensorShapes, parseDecoderConfig } from '../../model/decoder.ts';
+import type { WeightSource } from '../engine/types.ts';
+import { InputError } from '../errors.ts';
+import { contentIdentity } from '../io/checksum.ts';
+import { openCheckpoint, type SafetensorsEntry } from '../io/safetensors.ts';
+import { readModelJson } from './model-folder.ts';
+
+/** Frozen weights of a model folder, by name. */
+export type Weights = Readonly<Record<string, WeightSource>>;
+
+/** Faults of a checkpoint that are named in one message. */
+const faultsShown = 12;
+
+/**
+ * A tensor of a file as the engine takes it: by reference.
+ * @throws InputError `WEIGHT_TYPE` for integers
+ */
+export function weightSource(entry: SafetensorsEntry): WeightSource {
+  const { dtype, shape, file, begin, end } = entry;
+  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') {
+    throw new InputError(
+      'WEIGHT_TYPE',
+      `${file}: the tensor "${entry.name}" is ${dtype}; weights have to be F32, F16 or BF16.`,
+    );
+  }
+  return { storage: dtype, shape, file, begin, end };
+}
+
+/** A decoder on disk. */
+export interface PretrainedDecoder {
+  readonly folder: string;
+  readonly config: DecoderConfig;
+  readonly weights: Weights;
+}
+
+/**
+ * Opens a decoder in Hugging Face layout; weights stay in their files.
+ * @throws InputError `DECODER_WEIGHTS_MISMATCH` with all missing and wrongly shaped tensors
+ */
+export async function openDecoder(folder: string): Promise<PretrainedDecoder> {
+  const config = parseDecoderConfig(await readModelJson(folder, 'config.json'));
+  const checkpoint = await openCheckpoint(folder);
+  const weights: Record<string, WeightSource> = {};
+  const faults: string[] = [];
+  for (const [name, shape] of Object.entries(decoderTensorShapes(config))) {
+    const entry = checkpoint.get(name);
+    if (entry === undefined) faults.push(`${name} is missing`);
+    else if (entry.shape.join() !== shape.join()) {
+      faults.push(`${name} has shape [${entry.shape}], config.json asks for [${shape}]`);
+    } else weights[name] = weightSource(entry);
+  }
+  if (faults.length > 0) {
+    const more = faults.length > faultsShown ? `; and ${faults.length - faultsShown} more` : '';
+    throw new InputError(
+      'DECODER_WEIGHTS_MISMATCH',
+      `The weights in ${folder} do not fit its config.json: ${faults.slice(0, faultsShown).join('; ')}${more}.`,
+    );
+  }
+  return { folder, config, weights };
+}
+
+/** A frozen encoder on disk. */
+export interface PretrainedEncoder<Kind extends Encoder = Encoder> {
+  readonly folder: string;
+  readonly encoder: Kind;
+  readonly weights: Weights;
+  /** What the features of this encoder depend on besides their input; part of cache keys. */
+  readonly identity: unknown;
+}
+
+/**
+ * Opens an encoder in Hugging Face layout.
+ * @param type key of the encoder registry
+ * @throws InputError `ENCODER_UNKNOWN`, `ENCODER_CONFIG_INVALID`, `ENCODER_WEIGHTS_MISMATCH`, `ENCODER_MODALITY`
+ */
+export async function openEncoder<Modality extends Encoder['modality']>(
+  type: string,
+  folder: string,
+  modality: Modality,
+): Promise<PretrainedEncoder<Extract<Encoder, { modality: Modality }>>> {
+  const files = {
+    config: await readModelJson(folder, 'config.json'),
+    preprocessor: await readModelJson(folder, 'preprocessor_config.json'),
+  };
+  const encoder = createEncoder(type, files);
+  if (encoder.modality !== modality) {
+    throw new InputError(
+      'ENCODER_MODALITY',
+      `The encoder "${type}" is ${encoder.modality}, a ${modality} one is needed.`,
+    );
+  }
+  const selected = selectEncoderTensors(encoder, await openCheckpoint(folder));
+  const weights = Object.fromEntries(
+    Object.entries(selected).map(([name, entry]) => [name, weightSource(entry)]),
+  );
+  const weightFiles = [...new Set(Object.values(selected).map((entry) => entry.file))].sort();
+  const contents = await Promise.all(weightFiles.map(async (file) => (await contentIdentity(file)).sha256));
+  return {
+    folder,
+    encoder: encoder as Extract<Encoder, { modality: Modality }>,
+    weights,
+    identity: { type, ...files, contents },
+  };
+}

@@ -1,0 +1,77 @@
+import type { Config } from '../config/schema.ts';
+import { FeatureStore } from '../data/feature-store.ts';
+import { FeatureExtractor } from '../data/features.ts';
+import { clipCount } from '../data/media/audio.ts';
+import type { SampleRecord } from '../data/records.ts';
+import { SampleSource } from '../data/source.ts';
+import type { Engine } from '../engine/types.ts';
+import type { AffectGpt } from './affectgpt.ts';
+import { audioFeatures, visualFeatures } from './feature-encoders.ts';
+
+export interface SampleOptions {
+  readonly config: Config;
+  readonly model: AffectGpt;
+  readonly engine: Engine;
+  readonly records: readonly SampleRecord[];
+  /** Records to be trained on: answers are checked and drawn. Otherwise samples are only asked. */
+  readonly forTraining: boolean;
+  readonly notify: (message: string) => void;
+}
+
+/** Samples with their features, as a configuration wants them. */
+export interface OpenSamples {
+  readonly source: SampleSource;
+  readonly features: FeatureExtractor;
+  readonly store: FeatureStore;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Connects records with the model's encoders and the feature cache.
+ * @throws InputError `SAMPLES_UNUSABLE` with every bad sample
+ */
+export async function openSamples(options: SampleOptions): Promise<OpenSamples> {
+  const { config, model, engine, records, forTraining, notify } = options;
+  const { audioNormalisation, audioMeanRemoval, audioTail, faceColorOrder, attendFinalEos } = config.compat;
+  const store = new FeatureStore({ folder: config.data.featureCache, notify });
+  const visual = model.visual && visualFeatures(model.visual, engine);
+  const audio =
+    model.audio &&
+    audioFeatures(model.audio, engine, {
+      meanRemoval: audioMeanRemoval,
+      normalisation: audioNormalisation,
+      clipsPerSample: clipCount,
+    });
+  const features = new FeatureExtractor({
+    store,
+    ...(visual && { visual }),
+    ...(audio && { audio }),
+    frames: config.model.frames,
+    audioTail,
+    faceColors: { stored: config.data.faces.colorOrder, encoded: faceColorOrder },
+    jointAudio: audioNormalisation === 'batch',
+    notify,
+  });
+  const source = await SampleSource.open({
+    records,
+    inputs: config.model.inputs,
+    model: model.config,
+    tokenizer: model.tokenizer,
+    features,
+    maxLength: config.model.maxLength,
+    seed: config.train.seed,
+    attendFinalEos,
+    labelType: forTraining ? config.data.labelType : null,
+    onBadSample: config.data.onBadSample,
+    notify,
+  });
+  return {
+    source,
+    features,
+    store,
+    dispose: async () => {
+      await visual?.dispose();
+      await audio?.dispose();
+    },
+  };
+}
