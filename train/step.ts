@@ -101,6 +101,8 @@ export class TrainStep {
    * @param microBatches inputs of the loss function, one entry per micro-batch
    * @param supervisedTokens of all micro-batches together
    * @param step counts optimizer steps from 1 (for the bias corrections)
+   * @param accumulate whether a single micro-batch is added up like several, so that a run that accumulates does not
+   *   compile (and hold the weights of) another graph for a step of one; needs a state made for accumulation
    */
   async run(
     state: State,
@@ -109,7 +111,8 @@ export class TrainStep {
       supervisedTokens,
       learningRate,
       step,
-    }: { supervisedTokens: number; learningRate: number; step: number },
+      accumulate = microBatches.length > 1,
+    }: { supervisedTokens: number; learningRate: number; step: number; accumulate?: boolean },
   ): Promise<StepResult> {
     const corrections = biasCorrections(step, this.#options.optimizer.betas);
     const schedule = {
@@ -118,7 +121,7 @@ export class TrainStep {
       biasCorrection2Sqrt: scalar(corrections.biasCorrection2Sqrt),
     };
     const lossWeight = scalar(1 / supervisedTokens);
-    if (microBatches.length === 1) {
+    if (!accumulate) {
       const outputs = await (await this.#fused()).run(
         { ...microBatches[0]!, ...schedule, lossWeight },
         state,

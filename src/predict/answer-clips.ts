@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { loadWeights } from '../../train/checkpoint.ts';
+import type { Config } from '../config/schema.ts';
+import type { SampleRecord } from '../data/records.ts';
+import { createEngine } from '../engine/engines.ts';
+import { InputError } from '../errors.ts';
+import { JsonlWriter, readJsonl } from '../io/jsonl.ts';
+import { openAffectGpt } from '../runtime/affectgpt.ts';
+import { type Prediction, Predictor } from './predictor.ts';
+
+export interface ClipQuestion {
+  readonly config: Config;
+  /** Checkpoint folder. */
+  readonly checkpoint: string;
+  readonly records: readonly SampleRecord[];
+  readonly question: string;
+  readonly notify: (message: string) => void;
+}
+
+/**
+ * Answers a question about clips with the model of a checkpoint.
+ * @throws InputError for whatever is missing or wrong with model, checkpoint or clips
+ */
+export async function* answerClips(options: ClipQuestion): AsyncGenerator<Prediction> {
+  const { config, checkpoint, records, question, notify } = options;
+  const { type, threads } = config.engine;
+  const engine = await createEngine({ type, ...(threads === null ? {} : { threads }) });
+  const model = await openAffectGpt(config);
+  const { parameters } = await loadWeights(checkpoint, model.trainable);
+  const predictor = new Predictor({ config, model, engine, notify });
+  const samples = await predictor.openSamples(records);
+  const state = predictor.createState(parameters);
+  try {
+    yield* predictor.predict(state, samples, question);
+  } finally {
+    state.dispose();
+    await samples.dispose();
+    await predictor.dispose();
+  }
+}
+
+/** Answers that an unfinished file already holds, by name. */
+async function answered(file: string, question: string): Promise<Set<string>> {
+  const names = new Set<string>();
+  if (!existsSync(file)) return names;
+  for await (const { row, value } of readJsonl(file)) {
+    if (value.question !== question) {
+      throw new InputError(
+        'PREDICTIONS_OTHER_QUESTION',
+        `${file}, row ${row}, answers another question. Remove the file, or write to another one.`,
+      );
+    }
+    names.add(String(value.name));
+  }
+  return names;
+}
+
+/**
+ * Writes an answer about each clip to a JSONL file, line by line. It has the name `<file>.part` until all are there, and
+ * an interrupted one is continued.
+ *
+ * @returns the number of answers in the file
+ * @throws InputError `OUTPUT_EXISTS`, `PREDICTIONS_OTHER_QUESTION`, and those of `answerClips`
+ */
+export async function writePredictions(file: string, options: ClipQuestion): Promise<number> {
+  if (existsSync(file)) {
+    throw new InputError('OUTPUT_EXISTS', `${file} exists already. Remove it, or write to another file.`);
+  }
+  const part = `${file}.part`;
+  const writer = await JsonlWriter.open(part);
+  const done = await answered(part, options.question);
+  const records = options.records.filter(({ name }) => !done.has(name));
+  if (done.size > 0) options.notify(`${part} holds ${done.size} answers already; ${records.length} remain.`);
+  try {
+    if (records.length > 0) {
+      for await (const prediction of answerClips({ ...options, records })) {
+        await writer.append({ ...prediction });
+        done.add(prediction.name);
+      }
+    }
+    await writer.sync();
+  } finally {
+    await writer.close();
+  }
+  await rename(part, file);
+  return done.size;
+}

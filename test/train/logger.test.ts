@@ -1,0 +1,149 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readEventFile } from '../../src/io/tensorboard.ts';
+import { RunLogger, type RunLoggerOptions, type StepRecord } from '../../train/logger.ts';
+import { cutMetrics } from '../../train/metrics.ts';
+import { formatDuration, formatProgress, ProgressDisplay } from '../../train/progress.ts';
+import { temporaryFolder } from '../io/temporary-folder.ts';
+
+const start = { step: 0, totals: { tokens: 0, samples: 0, seconds: 0 } };
+
+/** Steps of two seconds with 100 tokens and 3 samples. */
+const record = (step: number, loss = 1 / step): StepRecord => ({
+  ...{ step, epoch: 1, names: ['a', 'b', 'c'], loss, lr: 1e-5, gradNorm: 0.5 },
+  ...{ tokens: 100, supervisedTokens: 40, seconds: 2 },
+  totals: { tokens: 100 * step, samples: 3 * step, seconds: 2 * step },
+});
+
+function stream(isTTY: boolean) {
+  const written: string[] = [];
+  return { isTTY, columns: 60, write: (text: string) => written.push(text), written };
+}
+
+async function logSteps(steps: readonly number[], options: Partial<RunLoggerOptions>): Promise<void> {
+  const logger = await RunLogger.open({
+    ...{ folder: null, stream: null, every: 1, steps: 10, from: start },
+    ...options,
+  });
+  for (const step of steps) await logger.step(record(step));
+  await logger.close();
+}
+
+const lines = async (folder: string, name: string) =>
+  (await readFile(join(folder, name), 'utf8')).split('\n').filter((line) => line !== '');
+
+async function events(folder: string) {
+  const names = (await readdir(folder)).filter((name) => name.startsWith('events.out.tfevents.'));
+  expect(names).toHaveLength(1);
+  const all = await readEventFile(join(folder, names[0]!));
+  return all.flatMap(({ step, wallTime, scalars }) =>
+    scalars.map((scalar) => ({ step, wallTime, ...scalar })),
+  );
+}
+
+describe('the files of a run', () => {
+  it('metrics.jsonl has the agreed keys for the first step, every so many steps, and the last', async () => {
+    const folder = await temporaryFolder();
+    await logSteps([1, 2, 3, 4, 5, 6, 7], { folder, every: 3, steps: 7 });
+    const metrics = (await lines(folder, 'metrics.jsonl')).map((line) => JSON.parse(line));
+    expect(metrics.map(({ step }) => step)).toEqual([1, 3, 6, 7]);
+    expect(Object.keys(metrics[0])).toEqual([
+      'step',
+      'loss',
+      'lr',
+      'gradNorm',
+      'tokens',
+      'tokensPerSecond',
+      'samples',
+      'seconds',
+    ]);
+    expect(metrics[2]).toEqual({
+      ...{ step: 6, loss: 1 / 6, lr: 1e-5, gradNorm: 0.5 },
+      ...{ tokens: 600, tokensPerSecond: 50, samples: 18, seconds: 12 },
+    });
+    const log = await lines(folder, 'log.txt');
+    expect(log).toHaveLength(4);
+    expect(log[3]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z step 7\/7 {2}loss 0\.1429 /);
+  });
+
+  it('TensorBoard gets loss, learning rate, gradient norm and speed', async () => {
+    const folder = await temporaryFolder();
+    await logSteps([1, 2], { folder });
+    const written = await events(folder);
+    expect(written.map(({ step, tag }) => `${step} ${tag}`)).toEqual(
+      [1, 2].flatMap((step) =>
+        ['loss', 'lr', 'grad_norm', 'tokens_per_second'].map((name) => `${step} train/${name}`),
+      ),
+    );
+    expect(written[4]).toMatchObject({ step: 2, tag: 'train/loss', value: 0.5 });
+  });
+
+  it('a run that goes on cuts metrics and events back to where it stands and appends to log.txt', async () => {
+    const folder = await temporaryFolder();
+    await logSteps([1, 2, 3, 4, 5], { folder });
+    const from = { step: 3, totals: record(3).totals };
+    await logSteps([4, 5, 6], { folder, from });
+    const metrics = (await lines(folder, 'metrics.jsonl')).map((line) => JSON.parse(line));
+    expect(metrics.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    // Speed counts from the resumption, not from the step before.
+    expect(metrics[3].tokensPerSecond).toBe(50);
+    const losses = (await events(folder)).filter(({ tag }) => tag === 'train/loss');
+    expect(losses.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(losses[2]!.wallTime - losses[0]!.wallTime).toBeCloseTo(4, 3);
+    expect(await lines(folder, 'log.txt')).toHaveLength(8);
+  });
+
+  it('metrics that are no metrics are reported with their row', async () => {
+    const path = join(await temporaryFolder(), 'metrics.jsonl');
+    expect(await cutMetrics(path, 5)).toEqual([]);
+    await writeFile(path, '{"step":1,"loss":"low"}\n');
+    await expect(cutMetrics(path, 5)).rejects.toEqual(
+      expect.objectContaining({ code: 'METRICS_INVALID', message: expect.stringContaining('row 1') }),
+    );
+  });
+});
+
+describe('progress', () => {
+  const shown = { step: 5, steps: 20, loss: 1.23456, lr: 1e-5, tokensPerSecond: 321.4, secondsLeft: 75 };
+
+  it('shows loss, learning rate, speed and time left', () => {
+    expect(formatProgress(shown)).toBe('step 5/20  loss 1.2346  lr 1.00e-5  321 tokens/s  ETA 1m 15s');
+    expect([0.4, 59.4, 60, 3599, 3600, 90_061].map(formatDuration)).toEqual([
+      '0s',
+      '59s',
+      '1m 00s',
+      '59m 59s',
+      '1h 00m',
+      '25h 01m',
+    ]);
+  });
+
+  it('is one line that is drawn over on a terminal, no wider than it', () => {
+    const terminal = stream(true);
+    const display = new ProgressDisplay(terminal, 'decoder');
+    display.update(shown, false);
+    display.message('Saved.');
+    display.close();
+    const [drawn, message, again, end] = terminal.written;
+    expect(drawn).toBe(
+      `\r\u001b[2K${'[#####---------------] decoder: step 5/20  loss 1.2346  lr 1.00e-5'.slice(0, 59)}`,
+    );
+    expect(message).toBe('\r\u001b[2Kdecoder: Saved.\n');
+    expect([again, end]).toEqual([drawn, '\n']);
+  });
+
+  it('is plain lines elsewhere, only for the steps that are due', async () => {
+    const pipe = stream(false);
+    await logSteps([1, 2, 3, 4, 5], { stream: pipe, every: 2, steps: 5, label: 'run' });
+    const steps = pipe.written.map((line) => /^run: step (\d)\/5 .*\n$/.exec(line)?.[1]);
+    expect(steps).toEqual(['1', '2', '4', '5']);
+    expect(pipe.written.join('')).not.toContain('\u001b');
+    // Three steps of two seconds each remain after the second.
+    expect(pipe.written[1]).toContain('ETA 6s');
+  });
+
+  it('is silent without a stream', async () => {
+    await expect(logSteps([1, 2], {})).resolves.toBeUndefined();
+  });
+});

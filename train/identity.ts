@@ -1,0 +1,73 @@
+import type { Config } from '../src/config/schema.ts';
+import { InputError } from '../src/errors.ts';
+import { sha256 } from '../src/io/checksum.ts';
+import type { JsonValue } from '../src/io/json.ts';
+
+/** Settings that decide a run's numbers, by dotted key. A run is only continued under equal ones. */
+export type RunIdentity = Readonly<Record<string, JsonValue>>;
+
+/** Keys, or sections, that may change when a run is resumed: they do not decide what a step computes. */
+const freeKeys = [
+  'train.steps',
+  'train.checkpoint',
+  'train.log',
+  'engine',
+  'generation',
+  'data.featureCache',
+  'output',
+];
+
+/** Divided differently, the samples of a step give the same step up to rounding: only the product is kept. */
+const stepKeys = ['train.batchSize', 'train.accumulation'];
+
+const isFree = (key: string): boolean => freeKeys.some((free) => key === free || key.startsWith(`${free}.`));
+
+function flatten(value: JsonValue, key: string, into: Record<string, JsonValue>): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    for (const [name, member] of Object.entries(value)) {
+      flatten(member, key === '' ? name : `${key}.${name}`, into);
+    }
+  } else if (!isFree(key) && !stepKeys.includes(key)) {
+    into[key] = value;
+  }
+}
+
+/**
+ * The identity of a configured run: all keys but those that a resumed run may change (`train.steps`,
+ * `train.checkpoint`, `train.log`, `engine`, `generation`, `data.featureCache`, `output`) and with `batchSize` and
+ * `accumulation` replaced by their product.
+ */
+export function runIdentity(config: Config): RunIdentity {
+  const identity: Record<string, JsonValue> = {};
+  flatten(config as JsonValue, '', identity);
+  identity['train.batchSize x train.accumulation'] = config.train.batchSize * config.train.accumulation;
+  return identity;
+}
+
+/** SHA-256 of an identity, whatever the order of its keys. */
+export function identityHash(identity: RunIdentity): string {
+  const keys = Object.keys(identity).sort();
+  return sha256(JSON.stringify(keys.map((key) => [key, identity[key]!])));
+}
+
+/**
+ * Refuses to continue a run under other settings.
+ *
+ * @param saved of the checkpoint
+ * @param folder of the checkpoint, for the message
+ * @throws InputError `RESUME_CONFIG_CHANGED` with every changed key, its old and its new value
+ */
+export function checkIdentity(saved: RunIdentity, current: RunIdentity, folder: string): void {
+  const show = (value: JsonValue | undefined): string =>
+    value === undefined ? 'absent' : JSON.stringify(value);
+  const changed = [...new Set([...Object.keys(saved), ...Object.keys(current)])]
+    .filter((key) => show(saved[key]) !== show(current[key]))
+    .map((key) => `${key} was ${show(saved[key])} and is now ${show(current[key])}`);
+  if (changed.length > 0) {
+    throw new InputError(
+      'RESUME_CONFIG_CHANGED',
+      `The run cannot be continued from ${folder}, because its settings have changed: ${changed.join('; ')}. ` +
+        'Set them as they were, or start a new run in another output folder.',
+    );
+  }
+}

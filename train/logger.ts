@@ -1,0 +1,166 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppendFile } from '../src/io/append-file.ts';
+import { fileError } from '../src/io/filesystem.ts';
+import { JsonlWriter } from '../src/io/jsonl.ts';
+import type { EventFileWriter } from '../src/io/tensorboard.ts';
+import { cutMetrics, type MetricsLine, metricsName, openEvents, writeEvents } from './metrics.ts';
+import { formatProgress, type OutputStream, ProgressDisplay, type ProgressState } from './progress.ts';
+
+/** What the loop tells of a step. */
+export interface StepRecord {
+  /** From 1. */
+  readonly step: number;
+  /** From 1. */
+  readonly epoch: number;
+  /** The samples of the step in their order, all micro-batches together. */
+  readonly names: readonly string[];
+  /** Mean over the supervised tokens of the step. */
+  readonly loss: number;
+  readonly lr: number;
+  /** Before clipping. */
+  readonly gradNorm: number;
+  /** Of this step, without padding. */
+  readonly tokens: number;
+  readonly supervisedTokens: number;
+  /** Of this step, loading included. */
+  readonly seconds: number;
+  /** Since the run began, this step included. */
+  readonly totals: RunTotals;
+}
+
+/** Sums since a run began, over all its resumptions. */
+export interface RunTotals {
+  readonly tokens: number;
+  readonly samples: number;
+  readonly seconds: number;
+}
+
+export interface RunLoggerOptions {
+  /** The run folder; null writes no files. */
+  readonly folder: string | null;
+  /** For people; null is silent. */
+  readonly stream: OutputStream | null;
+  /** Steps between two lines. The first step and the last have one as well. */
+  readonly every: number;
+  /** Steps of the whole run. */
+  readonly steps: number;
+  readonly label?: string | undefined;
+  /** Where the run begins or goes on. */
+  readonly from: { readonly step: number; readonly totals: RunTotals };
+}
+
+interface RunFiles {
+  readonly metrics: JsonlWriter;
+  readonly events: EventFileWriter;
+  readonly log: AppendFile;
+}
+
+async function openFiles(folder: string, step: number): Promise<RunFiles> {
+  try {
+    await mkdir(folder, { recursive: true });
+    const path = join(folder, metricsName);
+    const history = await cutMetrics(path, step);
+    return {
+      metrics: await JsonlWriter.open(path),
+      events: await openEvents(folder, history),
+      log: await AppendFile.open(join(folder, 'log.txt'), 'a'),
+    };
+  } catch (error) {
+    throw fileError(error, folder, 'write');
+  }
+}
+
+/** The record of a run: `metrics.jsonl`, TensorBoard events and `log.txt` in its folder, and a line for people. */
+export class RunLogger {
+  readonly #options: RunLoggerOptions;
+  readonly #files: RunFiles | undefined;
+  readonly #display: ProgressDisplay | undefined;
+  /** Totals at the last line of metrics. */
+  #lineTotals: RunTotals;
+  /** Of the steps after the first of this process, which compiles the graph. */
+  #paceSeconds = 0;
+  #paceSteps = 0;
+
+  private constructor(options: RunLoggerOptions, files: RunFiles | undefined) {
+    this.#options = options;
+    this.#files = files;
+    this.#display = options.stream === null ? undefined : new ProgressDisplay(options.stream, options.label);
+    this.#lineTotals = options.from.totals;
+  }
+
+  /**
+   * Cuts the metrics of the folder back to the step that the run goes on from.
+   *
+   * @throws InputError those of `cutMetrics` and `fileError`
+   */
+  static async open(options: RunLoggerOptions): Promise<RunLogger> {
+    const { folder, from } = options;
+    return new RunLogger(options, folder === null ? undefined : await openFiles(folder, from.step));
+  }
+
+  async step(record: StepRecord): Promise<void> {
+    const { every, steps, from } = this.#options;
+    const { step, loss, lr, gradNorm, totals } = record;
+    const due = step === 1 || step === steps || step % every === 0;
+    if (step > from.step + 1) {
+      this.#paceSeconds += record.seconds;
+      this.#paceSteps++;
+    }
+    const pace = this.#paceSteps === 0 ? record.seconds : this.#paceSeconds / this.#paceSteps;
+    const seconds = totals.seconds - this.#lineTotals.seconds;
+    const tokensPerSecond = seconds > 0 ? (totals.tokens - this.#lineTotals.tokens) / seconds : 0;
+    const progress: ProgressState = {
+      step,
+      steps,
+      loss,
+      lr,
+      tokensPerSecond,
+      secondsLeft: pace * (steps - step),
+    };
+    this.#display?.update(progress, due);
+    if (!due) return;
+    const line: MetricsLine = {
+      step,
+      loss,
+      lr,
+      gradNorm,
+      tokens: totals.tokens,
+      tokensPerSecond,
+      samples: totals.samples,
+      seconds: totals.seconds,
+    };
+    this.#lineTotals = totals;
+    if (this.#files === undefined) return;
+    await this.#files.metrics.append({ ...line });
+    await writeEvents(this.#files.events, line);
+    await this.#log(formatProgress(progress));
+  }
+
+  /** A message for people, also in `log.txt`. */
+  async note(text: string): Promise<void> {
+    this.#display?.message(text);
+    await this.#log(text);
+  }
+
+  /** A line for `log.txt` alone. */
+  async #log(text: string): Promise<void> {
+    const { label } = this.#options;
+    const prefix = `${new Date().toISOString()} ${label === undefined ? '' : `${label}: `}`;
+    await this.#files?.log.append(Buffer.from(`${prefix}${text}\n`));
+  }
+
+  /** Forces the metrics to the disk: a checkpoint is never ahead of them. */
+  async sync(): Promise<void> {
+    await this.#files?.metrics.sync();
+  }
+
+  async close(): Promise<void> {
+    this.#display?.close();
+    if (this.#files === undefined) return;
+    const { metrics, events, log } = this.#files;
+    for (const result of await Promise.allSettled([metrics.close(), events.close(), log.close()])) {
+      if (result.status === 'rejected') throw result.reason;
+    }
+  }
+}

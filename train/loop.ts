@@ -1,0 +1,294 @@
+import { setImmediate } from 'node:timers/promises';
+import type { State } from '../src/engine/types.ts';
+import { InputError, NumericError } from '../src/errors.ts';
+import {
+  type CheckpointState,
+  checkAdapterDescribed,
+  checkpointFormatVersion,
+  saveCheckpoint,
+} from './checkpoint.ts';
+import { identityHash } from './identity.ts';
+import { type InterruptSignal, interruptExitCodes } from './interrupts.ts';
+import { RunLogger, type RunTotals, type StepRecord } from './logger.ts';
+import { type ResumedRun, resumeRun } from './resume.ts';
+import { EpochSampler, firstPosition, type SamplerPosition } from './sampler.ts';
+import { learningRateAt } from './schedule.ts';
+import { createTrainState, TrainStep } from './step.ts';
+import {
+  checkOptions,
+  type TaskBatch,
+  type TrainingTask,
+  type TrainOptions,
+  type TrainOutcome,
+} from './task.ts';
+
+/** Sample names in one message. */
+const namesShown = 32;
+
+const listNames = (names: readonly string[]): string =>
+  names.slice(0, namesShown).join(', ') +
+  (names.length > namesShown ? ` and ${names.length - namesShown} more` : '');
+
+/** The batches of one step. */
+interface LoadedStep {
+  readonly epoch: number;
+  readonly names: readonly string[];
+  readonly batches: readonly TaskBatch[];
+  readonly next: SamplerPosition;
+}
+
+/** A training under way: its state, its place in the data, its record. */
+class Training {
+  readonly #task: TrainingTask;
+  readonly #options: TrainOptions;
+  readonly #sampler: EpochSampler;
+  readonly #trainStep: TrainStep;
+  readonly #state: State;
+  readonly #logger: RunLogger;
+  #step: number;
+  #position: SamplerPosition;
+  #totals: RunTotals;
+  #savedStep: number;
+  #checkpoint: string | null;
+  /** The next step's batches, loaded while a step runs. */
+  #pending: Promise<LoadedStep> | undefined;
+
+  private constructor(
+    task: TrainingTask,
+    options: TrainOptions,
+    start: {
+      readonly sampler: EpochSampler;
+      readonly state: State;
+      readonly logger: RunLogger;
+      readonly step: number;
+      readonly position: SamplerPosition;
+      readonly totals: RunTotals;
+      readonly checkpoint: string | null;
+    },
+  ) {
+    this.#task = task;
+    this.#options = options;
+    this.#sampler = start.sampler;
+    this.#trainStep = new TrainStep(options.engine, task.stepOptions);
+    this.#state = start.state;
+    this.#logger = start.logger;
+    this.#step = start.step;
+    this.#savedStep = start.step;
+    this.#position = start.position;
+    this.#totals = start.totals;
+    this.#checkpoint = start.checkpoint;
+  }
+
+  static async open(task: TrainingTask, options: TrainOptions): Promise<Training> {
+    checkOptions(options);
+    const { engine, run, seed, steps, batchSize, accumulation, log } = options;
+    const { names, initialParameters, stepOptions } = task;
+    const sampler = new EpochSampler({ names, seed, batchSize, accumulation });
+    let resumed: ResumedRun | undefined;
+    if (run !== null) {
+      checkAdapterDescribed(stepOptions.trainable, run.adapter);
+      resumed = await resumeRun({
+        runFolder: run.folder,
+        resume: run.resume,
+        shapes: stepOptions.trainable,
+        identity: run.identity ?? {},
+        seed,
+        samples: names.length,
+        sampler,
+        steps,
+      });
+    }
+    const saved = resumed?.checkpoint.state;
+    const step = saved?.step ?? 0;
+    const totals: RunTotals = {
+      tokens: saved?.tokensSeen ?? 0,
+      samples: saved?.samplesSeen ?? 0,
+      seconds: saved?.seconds ?? 0,
+    };
+    const position = saved === undefined ? firstPosition : { epoch: saved.epoch, index: saved.sampler.index };
+    const logger = await RunLogger.open({
+      folder: run?.folder ?? null,
+      stream: log?.stream ?? null,
+      every: log?.every ?? 1,
+      label: log?.label,
+      steps,
+      from: { step, totals },
+    });
+    if (resumed !== undefined) {
+      await logger.note(
+        `Resumed from ${resumed.folder}: ${step} of ${steps} steps done, ${totals.samples} samples seen, ` +
+          `sample ${position.index} of ${names.length} in epoch ${position.epoch}; ${steps - step} steps remain.`,
+      );
+    }
+    const state = createTrainState(engine, resumed?.checkpoint.parameters ?? initialParameters, {
+      accumulation,
+      ...(resumed && { moments: resumed.checkpoint.moments }),
+    });
+    const checkpoint = resumed?.folder ?? null;
+    return new Training(task, options, { sampler, state, logger, step, position, totals, checkpoint });
+  }
+
+  async run(): Promise<TrainOutcome> {
+    try {
+      const signal = await this.#steps();
+      if (signal !== undefined) await this.#logger.note(`Stopped by ${signal} after step ${this.#step}.`);
+      return {
+        status: signal === undefined ? 'done' : 'interrupted',
+        signal: signal ?? null,
+        exitCode: signal === undefined ? 0 : interruptExitCodes[signal],
+        step: this.#step,
+        totals: this.#totals,
+        parameters: await this.#state.read(Object.keys(this.#task.stepOptions.trainable)),
+        checkpoint: this.#checkpoint,
+      };
+    } catch (error) {
+      // The error itself is what counts, also where the disk is too full to note it.
+      const reason = error instanceof Error ? error.message : String(error);
+      await this.#logger.note(`Failed after step ${this.#step}: ${reason}`).catch(() => undefined);
+      throw error;
+    } finally {
+      // Nothing may go on reading files for a step that will not come.
+      await this.#pending?.catch(() => undefined);
+      this.#state.dispose();
+      await this.#trainStep.dispose();
+      await this.#logger.close();
+    }
+  }
+
+  /** @returns the signal that ended it before the last step */
+  async #steps(): Promise<InterruptSignal | undefined> {
+    const { steps, run, interrupt } = this.#options;
+    while (this.#step < steps) {
+      // Signals and other waiting events get their turn between steps on every engine.
+      await setImmediate();
+      const signal = interrupt?.requested;
+      if (signal !== undefined) {
+        await this.#save();
+        return signal;
+      }
+      await this.#oneStep();
+      if (this.#step === steps || (run !== null && this.#step % run.checkpoint.every === 0)) {
+        await this.#save();
+      }
+    }
+    return undefined;
+  }
+
+  async #oneStep(): Promise<void> {
+    const started = performance.now();
+    const step = this.#step + 1;
+    const { epoch, names, batches, next } = await (this.#pending ?? this.#load(this.#position, step));
+    this.#pending = undefined;
+    if (step < this.#options.steps) {
+      this.#pending = this.#load(next, step + 1);
+      // Reported when its turn comes.
+      this.#pending.catch(() => undefined);
+    }
+    const supervisedTokens = batches.reduce((sum, batch) => sum + batch.supervisedTokens, 0);
+    if (supervisedTokens === 0) {
+      throw new InputError(
+        'SUPERVISED_TOKENS_NONE',
+        `Step ${step} has nothing to learn from: no token of its samples is supervised (${listNames(names)}).`,
+      );
+    }
+    const learningRate = learningRateAt(step, this.#options.schedule);
+    // Without supervised tokens a micro-batch adds nothing.
+    const inputs = batches.filter((batch) => batch.supervisedTokens > 0).map((batch) => batch.inputs);
+    const { loss, gradNorm } = await this.#trainStep.run(this.#state, inputs, {
+      supervisedTokens,
+      learningRate,
+      step,
+      accumulate: this.#options.accumulation > 1,
+    });
+    checkFinite({ loss, gradNorm }, step, names);
+    const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
+    const seconds = (performance.now() - started) / 1000;
+    this.#step = step;
+    this.#position = next;
+    this.#totals = {
+      tokens: this.#totals.tokens + tokens,
+      samples: this.#totals.samples + names.length,
+      seconds: this.#totals.seconds + seconds,
+    };
+    const record: StepRecord = {
+      ...{ step, epoch, names, loss, lr: learningRate, gradNorm, tokens, supervisedTokens, seconds },
+      totals: this.#totals,
+    };
+    await this.#logger.step(record);
+    await this.#options.onStep?.(record);
+  }
+
+  async #load(position: SamplerPosition, step: number): Promise<LoadedStep> {
+    const { epoch, microBatches, next } = this.#sampler.draw(position);
+    const batches = await Promise.all(
+      microBatches.map((names) => this.#task.loadBatch(names, { epoch, step })),
+    );
+    return { epoch, names: microBatches.flat(), batches, next };
+  }
+
+  /** Saves the state after the last finished step, unless that is saved already or there is no run folder. */
+  async #save(): Promise<void> {
+    const { run, seed } = this.#options;
+    if (run === null || this.#savedStep === this.#step) return;
+    const identity = run.identity ?? {};
+    const state: CheckpointState = {
+      formatVersion: checkpointFormatVersion,
+      step: this.#step,
+      epoch: this.#position.epoch,
+      sampler: {
+        index: this.#position.index,
+        samples: this.#task.names.length,
+        namesHash: this.#sampler.namesHash,
+      },
+      rng: { seed },
+      tokensSeen: this.#totals.tokens,
+      samplesSeen: this.#totals.samples,
+      seconds: this.#totals.seconds,
+      configHash: identityHash(identity),
+      config: { ...identity },
+    };
+    await this.#logger.sync();
+    this.#checkpoint = await saveCheckpoint({
+      runFolder: run.folder,
+      state,
+      shapes: this.#task.stepOptions.trainable,
+      tensors: this.#state,
+      adapter: run.adapter,
+      keep: run.checkpoint.keep,
+    });
+    this.#savedStep = this.#step;
+    await this.#logger.note(`Saved ${this.#checkpoint}.`);
+  }
+}
+
+/** @throws NumericError `LOSS_NOT_FINITE`, `GRADIENT_NOT_FINITE` naming step and samples */
+function checkFinite(
+  { loss, gradNorm }: { readonly loss: number; readonly gradNorm: number },
+  step: number,
+  names: readonly string[],
+): void {
+  const [code, what] = Number.isFinite(loss)
+    ? ['GRADIENT_NOT_FINITE', `the norm of the gradients is ${gradNorm}`]
+    : ['LOSS_NOT_FINITE', `the loss is ${loss}`];
+  if (Number.isFinite(loss) && Number.isFinite(gradNorm)) return;
+  throw new NumericError(
+    code,
+    `Step ${step}: ${what}. Nothing after the last checkpoint is saved. Samples of this step: ${listNames(names)}. ` +
+      'Look at these samples; a lower learning rate (train.optimizer.lr) or gradient clipping (train.clipNorm) may help.',
+  );
+}
+
+/**
+ * Trains: the one loop behind every training of this project. Under the same engine and thread count a run that was
+ * interrupted, or killed, and resumed gives the same losses and parameters as one that was not, bit for bit.
+ *
+ * The first interrupt is answered between two steps: the state is saved (where there is a run folder) and the outcome
+ * says so. The batches of the next step are loaded while a step runs; results do not depend on it.
+ *
+ * @throws InputError `TRAIN_OPTIONS_INVALID`, `SUPERVISED_TOKENS_NONE`, `CHECKPOINT_ADAPTER_UNDESCRIBED`, those of
+ *   `EpochSampler`, `resumeRun`, `saveCheckpoint` and of the task
+ * @throws NumericError `LOSS_NOT_FINITE`, `GRADIENT_NOT_FINITE`, before anything of that step is saved
+ */
+export async function train(task: TrainingTask, options: TrainOptions): Promise<TrainOutcome> {
+  return (await Training.open(task, options)).run();
+}

@@ -1,0 +1,92 @@
+import { RandomGenerator } from '../src/engine/random.ts';
+import { InputError } from '../src/errors.ts';
+import { sha256 } from '../src/io/checksum.ts';
+
+/** Where a run stands in its data. JSON. */
+export interface SamplerPosition {
+  /** Counts from 1. */
+  readonly epoch: number;
+  /** Samples of this epoch that have been used. */
+  readonly index: number;
+}
+
+/** The samples of one optimizer step. */
+export interface SamplerDraw {
+  readonly epoch: number;
+  /** Up to `accumulation` lists of up to `batchSize` names. */
+  readonly microBatches: readonly (readonly string[])[];
+  /** Where the next step begins. */
+  readonly next: SamplerPosition;
+}
+
+export interface SamplerOptions {
+  readonly names: readonly string[];
+  readonly seed: number;
+  readonly batchSize: number;
+  readonly accumulation: number;
+}
+
+/**
+ * Which samples make which optimizer step. Every epoch visits every sample once, in an order that depends on seed and
+ * epoch alone; a step takes the next `batchSize` x `accumulation` samples, however they are divided.
+ *
+ * A step never mixes two epochs: the last one of an epoch takes what is left, so that no sample is lost. (The published
+ * training drops the rest of each epoch instead.) Its loss and gradient are means over its own tokens. Where there are
+ * fewer samples than a step takes, every step is a whole epoch.
+ *
+ * Draws are functions of the position: nothing but it has to be kept to go on.
+ */
+export class EpochSampler {
+  readonly #options: SamplerOptions;
+  readonly #random: RandomGenerator;
+  #order: { readonly epoch: number; readonly names: readonly string[] } | undefined;
+
+  /** @throws InputError `SAMPLES_NONE`, `SAMPLE_NAMES_REPEATED` */
+  constructor(options: SamplerOptions) {
+    const { names, seed } = options;
+    if (names.length === 0) {
+      throw new InputError('SAMPLES_NONE', 'There is no sample to train on.');
+    }
+    const seen = new Set<string>();
+    const repeated = names.filter((name) => seen.size === seen.add(name).size);
+    if (repeated.length > 0) {
+      throw new InputError(
+        'SAMPLE_NAMES_REPEATED',
+        `A sample is known by its name, and these names occur more than once: ${repeated.slice(0, 20).join(', ')}.`,
+      );
+    }
+    this.#options = options;
+    this.#random = new RandomGenerator(seed).split('sample order');
+  }
+
+  /** Stands for the names and their order; another data set has another one. */
+  get namesHash(): string {
+    return sha256(JSON.stringify(this.#options.names));
+  }
+
+  /** All names in the order of an epoch. */
+  order(epoch: number): readonly string[] {
+    if (this.#order?.epoch !== epoch) {
+      const { names } = this.#options;
+      const permutation = this.#random.split(`epoch ${epoch}`).permutation(names.length);
+      this.#order = { epoch, names: Array.from(permutation, (index) => names[index]!) };
+    }
+    return this.#order.names;
+  }
+
+  /** The step that begins at `position`. */
+  draw({ epoch, index }: SamplerPosition): SamplerDraw {
+    const { batchSize, accumulation } = this.#options;
+    const order = this.order(epoch);
+    const end = Math.min(index + batchSize * accumulation, order.length);
+    const microBatches: string[][] = [];
+    for (let begin = index; begin < end; begin += batchSize) {
+      microBatches.push(order.slice(begin, Math.min(begin + batchSize, end)));
+    }
+    const next = end === order.length ? { epoch: epoch + 1, index: 0 } : { epoch, index: end };
+    return { epoch, microBatches, next };
+  }
+}
+
+/** Where a run begins. */
+export const firstPosition: SamplerPosition = { epoch: 1, index: 0 };

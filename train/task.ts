@@ -1,0 +1,100 @@
+import type { Engine, HostTensorMap } from '../src/engine/types.ts';
+import { InputError } from '../src/errors.ts';
+import type { AdapterDescription } from './checkpoint.ts';
+import type { RunIdentity } from './identity.ts';
+import type { Interrupt, InterruptSignal } from './interrupts.ts';
+import type { RunTotals, StepRecord } from './logger.ts';
+import type { OutputStream } from './progress.ts';
+import type { Schedule } from './schedule.ts';
+import type { StepOptions } from './step.ts';
+
+/** A micro-batch. */
+export interface TaskBatch {
+  /** Inputs of the task's loss function. */
+  readonly inputs: HostTensorMap;
+  readonly supervisedTokens: number;
+  /** Without padding. */
+  readonly tokens: number;
+}
+
+/** What is trained, whatever the model: a loss, its parameters, and samples by name. */
+export interface TrainingTask {
+  readonly stepOptions: StepOptions;
+  /** Values of the trainable tensors where a run begins; not looked at where it goes on. */
+  readonly initialParameters: HostTensorMap;
+  readonly names: readonly string[];
+  /** The batch of these samples: a function of its arguments alone, since a resumed run asks again. */
+  loadBatch(
+    names: readonly string[],
+    at: { readonly epoch: number; readonly step: number },
+  ): Promise<TaskBatch>;
+}
+
+/** Where a run is kept. */
+export interface RunOptions {
+  readonly folder: string;
+  readonly resume: 'auto' | 'never';
+  /** Steps between checkpoints, besides the one at the end; and how many of the newest stay. */
+  readonly checkpoint: { readonly every: number; readonly keep: number };
+  /** Needed where adapters are trained: what `adapter_config.json` says. */
+  readonly adapter?: AdapterDescription;
+  /** Settings that must not change when the run is resumed, as `runIdentity` gives them. */
+  readonly identity?: RunIdentity;
+}
+
+export interface TrainOptions {
+  readonly engine: Engine;
+  /** Optimizer steps of the whole run, those done before a resumption included. */
+  readonly steps: number;
+  /** Samples of a micro-batch, and micro-batches of a step. */
+  readonly batchSize: number;
+  readonly accumulation: number;
+  readonly seed: number;
+  readonly schedule: Schedule;
+  /** null keeps everything in memory: no files, no resumption. */
+  readonly run: RunOptions | null;
+  readonly log?: {
+    /** Steps between two lines. */
+    readonly every: number;
+    /** For people; null is silent. */
+    readonly stream: OutputStream | null;
+    /** Named in front of every line. */
+    readonly label?: string;
+  };
+  /** Looked at between steps; `watchInterrupts` makes one of signals. */
+  readonly interrupt?: Interrupt;
+  readonly onStep?: (record: StepRecord) => void | Promise<void>;
+}
+
+/** How a training ended that did not fail. */
+export interface TrainOutcome {
+  readonly status: 'done' | 'interrupted';
+  readonly signal: InterruptSignal | null;
+  /** 0, or what the signal asks for: 130, 143 or 75. */
+  readonly exitCode: 0 | 130 | 143 | 75;
+  /** Steps done. */
+  readonly step: number;
+  readonly totals: RunTotals;
+  /** Values of the trainable tensors. */
+  readonly parameters: HostTensorMap;
+  /** The last one saved or resumed from; null where there is none. */
+  readonly checkpoint: string | null;
+}
+
+/** Checks all counts. @throws InputError `TRAIN_OPTIONS_INVALID` with all faults */
+export function checkOptions({ steps, batchSize, accumulation, run, log }: TrainOptions): void {
+  const counts = {
+    steps,
+    batchSize,
+    accumulation,
+    ...(run && { 'checkpoint.every': run.checkpoint.every, 'checkpoint.keep': run.checkpoint.keep }),
+    ...(log && { 'log.every': log.every }),
+  };
+  const wrong = Object.entries(counts).filter(([, value]) => !Number.isSafeInteger(value) || value < 1);
+  if (wrong.length > 0) {
+    throw new InputError(
+      'TRAIN_OPTIONS_INVALID',
+      `${wrong.map(([name, value]) => `${name} is ${value}`).join(', ')}: whole numbers from 1 are expected.`,
+    );
+  }
+}
