@@ -5,6 +5,8 @@ import { inputArguments, runMediaTool } from './ffmpeg.ts';
 import type { MediaProbe } from './probe.ts';
 import { probeMedia, requireKnownCodec } from './probe.ts';
 
+type VideoStream = NonNullable<MediaProbe['video']>;
+
 /** Edge of the square that frames and faces are brought to. */
 export const frameSize = 224;
 
@@ -49,22 +51,29 @@ export async function countFrames(
       .matchAll(/^frame=\s*(\d+)/gm),
   ];
   const count = Number(counts.at(-1)?.[1] ?? 0);
-  if (count === 0) {
-    throw new InputError(
-      'VIDEO_NO_FRAMES',
-      `${file} has a video stream (${video.codec}), but not one frame of it decodes.${said(complaints)}`,
-    );
-  }
-  // Fewer frames than claimed is no error by itself (edit lists hide frames); with decoder errors it is a cut file.
-  if (complaints !== '' && count < 0.9 * (video.claimedFrames ?? 0)) {
-    throw new InputError(
-      'VIDEO_TRUNCATED',
-      `${file} should have ${video.claimedFrames} frames and only ${count} decode. It was probably not copied or ` +
-        `downloaded fully.${said(complaints)}`,
-    );
-  }
+  if (count === 0) throw noFrames(file, video, complaints);
+  checkCount(file, video, count, complaints);
   return count;
 }
+
+/**
+ * Fewer frames than claimed is no error by itself (edit lists hide frames); with decoder errors it is a cut file.
+ * @throws InputError `VIDEO_TRUNCATED`
+ */
+function checkCount(file: string, video: VideoStream, count: number, complaints: string): void {
+  if (complaints === '' || count >= 0.9 * (video.claimedFrames ?? 0)) return;
+  throw new InputError(
+    'VIDEO_TRUNCATED',
+    `${file} should have ${video.claimedFrames} frames and only ${count} decode. It was probably not copied or ` +
+      `downloaded fully.${said(complaints)}`,
+  );
+}
+
+const noFrames = (file: string, video: VideoStream, complaints: string): InputError =>
+  new InputError(
+    'VIDEO_NO_FRAMES',
+    `${file} has a video stream (${video.codec}), but not one frame of it decodes.${said(complaints)}`,
+  );
 
 /** Gives every frame the next tick of a fixed clock, so that ffmpeg neither repeats nor drops any. */
 const onePerTick = 'settb=1/25,setpts=N';
@@ -134,7 +143,47 @@ export async function decodeFrames(
   options: MediaRunOptions = {},
 ): Promise<Frames> {
   const probe = await probeMedia(file, options);
-  const count = await countFrames(file, probe, options);
   const size = { width: frameSize, height: frameSize };
+  if ((probe.video?.claimedFrames ?? Number.POSITIVE_INFINITY) <= wholeClipFrames) {
+    const whole = await framesOfWholeClip(file, probe, frames, size, options);
+    if (whole !== undefined) return whole;
+  }
+  const count = await countFrames(file, probe, options);
   return decodeFramesAt(file, probe, frameIndices(count, frames), size, options);
+}
+
+/** Clips of up to this many frames are decoded once, all of it, instead of once to count and once to pick. */
+const wholeClipFrames = 200;
+
+/**
+ * The same pixels as `decodeFramesAt` gives for the counted frames, in one run of ffmpeg; undefined where there are more
+ * frames than the container claims.
+ */
+async function framesOfWholeClip(
+  file: string,
+  probe: MediaProbe,
+  frames: number,
+  { width, height }: { readonly width: number; readonly height: number },
+  options: MediaRunOptions,
+): Promise<Frames | undefined> {
+  const video = requireVideo(file, probe);
+  const filter = `${onePerTick},scale=${width}:${height}:flags=${scalerFlags}`;
+  const atMost = ['-frames:v', String(wholeClipFrames + 1)];
+  const output = ['-r', '25', ...atMost, '-f', 'rawvideo', '-pix_fmt', 'rgb24', 'pipe:1'];
+  const { stdout, complaints } = await runMediaTool(
+    'ffmpeg',
+    file,
+    [...inputArguments(file), '-map', '0:V:0', '-vf', filter, ...output],
+    options,
+  );
+  const frameBytes = width * height * 3;
+  const count = Math.floor(stdout.byteLength / frameBytes);
+  if (count === 0) throw noFrames(file, video, complaints);
+  if (count > wholeClipFrames) return undefined;
+  checkCount(file, video, count, complaints);
+  const data = new Uint8Array(frameBytes * frames);
+  frameIndices(count, frames).forEach((index, i) => {
+    data.set(stdout.subarray(index * frameBytes, (index + 1) * frameBytes), i * frameBytes);
+  });
+  return { data, count: frames, height, width };
 }
