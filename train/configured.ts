@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { type AffectGptLossInputs, affectGptLoss, lossInputSpecs } from '../model/affectgpt.ts';
+import { inputMode } from '../model/modes.ts';
 import { renderConfig } from '../src/config/save.ts';
 import type { Config } from '../src/config/schema.ts';
+import { findFileFaults, listFaults, type SampleRecord } from '../src/data/records.ts';
 import { type RecordsLocation, readRecords, splitRecords } from '../src/data/source.ts';
 import { Parameters } from '../src/engine/parameters.ts';
 import type { Engine } from '../src/engine/types.ts';
@@ -36,17 +38,58 @@ export function recordsLocation({ data }: Config): RecordsLocation {
   return data.manifest === null ? { dataset: data.dataset!, root: data.root } : { manifest: data.manifest };
 }
 
-/** Waits for all, and reports the input errors of all in one. */
-async function allFaultsAtOnce<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
-  const results = await Promise.allSettled([first, second]);
-  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []));
-  const [one] = errors;
-  if (errors.length > 1 && errors.every((error) => error instanceof InputError)) {
-    throw new InputError('NOT_READY', errors.map((error) => error.message).join('\n'));
+/** Records of a configuration, divided by `data.trainSplit`. @throws InputError `SAMPLES_NONE` and those of `readRecords` */
+async function readDividedRecords({ data }: Config, location: RecordsLocation) {
+  const records = await readRecords(location);
+  const divided = splitRecords(records, data.trainSplit);
+  if (divided.train.length > 0) return divided;
+  const counts = new Map<string, number>();
+  for (const { split } of records) counts.set(split!, (counts.get(split!) ?? 0) + 1);
+  const found = [...counts].map(([split, count]) => `${split} (${count})`).join(', ');
+  const where = 'manifest' in location ? location.manifest : `the data set "${location.dataset}"`;
+  throw new InputError(
+    'SAMPLES_NONE',
+    `No sample of ${where} has the split "${data.trainSplit}" that data.trainSplit asks for; there are: ${found}. Name one of them, or set data.trainSplit to null to train on all.`,
+  );
+}
+
+/** What is not there of the files that samples name, where models are missing too. */
+async function missingFiles(
+  { model, data }: Config,
+  records: readonly SampleRecord[],
+): Promise<InputError | undefined> {
+  if (data.onBadSample === 'skip') return undefined;
+  const faults = await findFileFaults(records, inputMode(model.inputs));
+  if (faults.size === 0) return undefined;
+  const texts = listFaults([...faults.values()].flat());
+  return new InputError(
+    'SAMPLES_UNUSABLE',
+    `${faults.size} of ${records.length} samples cannot be used: ${texts}.`,
+  );
+}
+
+/**
+ * The model and the records of a configuration. Whatever is missing of either is said at once.
+ * @throws InputError `NOT_READY` where faults of both are joined, else that of the one
+ */
+async function openModelAndRecords(config: Config) {
+  const [model, records] = await Promise.allSettled([
+    openAffectGpt(config),
+    readDividedRecords(config, recordsLocation(config)),
+  ]);
+  if (model.status === 'fulfilled' && records.status === 'fulfilled') {
+    return { model: model.value, ...records.value };
   }
-  if (one !== undefined) throw one;
-  const [a, b] = results as [PromiseFulfilledResult<A>, PromiseFulfilledResult<B>];
-  return [a.value, b.value];
+  const errors: unknown[] = [model, records].flatMap((one) =>
+    one.status === 'rejected' ? [one.reason] : [],
+  );
+  if (records.status === 'fulfilled') {
+    const missing = await missingFiles(config, records.value.train);
+    if (missing !== undefined) errors.push(missing);
+  }
+  const messages = errors.map((error) => (error instanceof InputError ? error.message : undefined));
+  if (errors.length === 1 || messages.includes(undefined)) throw errors[0];
+  throw new InputError('NOT_READY', messages.join('\n'));
 }
 
 /** The training of a configured model on its samples, as the loop takes it. */
@@ -86,14 +129,13 @@ const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
  * Trains what a configuration describes: opens models and data (everything missing is said at once), fills the
  * feature cache, and runs the loop in the run folder `output`.
  *
- * @throws InputError `NOT_READY`, `MODEL_NOT_FOUND`, `SAMPLES_UNUSABLE`, and those of `train`
+ * @throws InputError `NOT_READY`, `MODEL_NOT_FOUND`, `SAMPLES_NONE`, `SAMPLES_UNUSABLE`, and those of `train`
  */
 export async function trainConfigured(options: ConfiguredTraining): Promise<TrainOutcome> {
   const { config, sources, engine, resume, stream, interrupt, onStep, label } = options;
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
-  const [model, records] = await allFaultsAtOnce(openAffectGpt(config), readRecords(recordsLocation(config)));
-  const { train: trained, heldOut } = splitRecords(records, config.data.trainSplit);
+  const { model, train: trained, heldOut } = await openModelAndRecords(config);
   const samples = await openSamples({
     config,
     model,

@@ -7,13 +7,20 @@ import { configCommand } from './config.ts';
 import { doctorCommand } from './doctor.ts';
 import { describeFailure, usageError } from './errors.ts';
 import { predictCommand } from './predict.ts';
+import { quickstartCommand } from './quickstart.ts';
 import { trainCommand } from './train.ts';
 
 /**
  * Every command; a new one is one line here. A command's file imports nothing heavy at its top: what it needs to
  * work is imported inside its handler, so that `--help` and errors of usage come at once.
  */
-const COMMANDS = [trainCommand, predictCommand, configCommand, doctorCommand] as CommandModule[];
+const COMMANDS = [
+  quickstartCommand,
+  trainCommand,
+  predictCommand,
+  configCommand,
+  doctorCommand,
+] as CommandModule[];
 
 /**
  * Runs one command line and returns the exit code; the process goes on. Results go to standard output, errors to

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { loadWeights } from '../../train/checkpoint.ts';
 import type { Config } from '../config/schema.ts';
 import type { SampleRecord } from '../data/records.ts';
@@ -82,6 +82,8 @@ export async function writePredictions(file: string, options: ClipQuestion): Pro
     await writer.sync();
   } finally {
     await writer.close();
+    // Where nothing could be answered there is nothing to go on with.
+    if (done.size === 0) await rm(part, { force: true });
   }
   await rename(part, file);
   return done.size;

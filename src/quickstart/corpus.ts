@@ -9,18 +9,14 @@ export interface Lesson {
   readonly answer: string;
 }
 
-/** Which prompts the decoder learns to read, each as often as it stands here. */
-const MODES: readonly PromptMode[] = [
-  'multiface_audio_face_text',
-  'multiface_audio_face_text',
-  'multiface_audio_face_text',
-  'multiface_audio_face_text',
-  'face',
-  'multiface_text',
+/** Which prompts the decoder learns to read: the first, with everything, more often than the others. */
+const MODES = [
+  'multiframe_audio_frame_text',
+  'frame',
   'audioonly',
-  'faceonly',
+  'frameonly',
   'textonly',
-];
+] as const satisfies readonly PromptMode[];
 
 /**
  * Draws the text from which the decoder learns its language, before it ever meets a clip: questions and answers in
@@ -51,10 +47,11 @@ export class LessonWriter {
     })!;
     const seen = Object.values(face);
     const heard = Object.values(voice);
-    const prompt = buildPrompt(random.pick(MODES), subtitle.text, questionText(type))
+    const mode = random.chance(0.4) ? MODES[0] : random.pick(MODES);
+    const prompt = buildPrompt(mode, subtitle.text, questionText(type))
       .replace(placeholders.multi, this.#facts([...seen, ...heard]))
       .replace(placeholders.audio, this.#facts(heard))
-      .replace(placeholders.face, this.#facts(seen));
+      .replace(placeholders.frame, this.#facts(seen));
     return { prompt, answer };
   }
 

@@ -62,9 +62,9 @@ export function drawAction(random: Random): FaceAction {
     eyeOpenness: random.chance(0.06) ? random.uniform(0, 0.2) : random.uniform(0.2, 1.2),
     mouthCurve: random.uniform(-1.1, 1.1),
     mouthOpenness: Math.max(0, random.uniform(-0.2, 1.1)),
-    headYaw: random.uniform(-1, 1),
-    headPitch: random.uniform(-1, 1),
-    headRoll: random.uniform(-1, 1),
+    headYaw: random.uniform(-0.8, 0.8),
+    headPitch: random.uniform(-0.8, 0.8),
+    headRoll: random.uniform(-0.8, 0.8),
   };
 }
 
@@ -77,9 +77,9 @@ export function actionVector(action: FaceAction): number[] {
 
 function drawHabits(random: Random, seconds: number): Habits {
   return {
-    onset: random.uniform(0.4, 0.8),
-    rise: random.uniform(0.15, 0.6),
-    pose: [random.normal(0, 0.25), random.normal(0, 0.2), random.normal(0, 0.25)],
+    onset: random.uniform(0.5, 0.9),
+    rise: random.uniform(0.1, 0.4),
+    pose: [random.normal(0, 0.2), random.normal(0, 0.2), random.normal(0, 0.2)],
     nodRate: random.uniform(0.7, 1.6),
     shakeRate: random.uniform(0.7, 1.6),
     speechRate: random.uniform(2, 4),

@@ -1,7 +1,9 @@
 import type { Random, Split } from './random.ts';
 import { Noise, striped } from './random.ts';
+import { glottalPulse, Resonator, SAMPLE_RATE } from './vocal-tract.ts';
 
-export const SAMPLE_RATE = 16_000;
+export { SAMPLE_RATE } from './vocal-tract.ts';
+
 /** Samples between two frames of the tracks: a HuBERT feature extractor makes one vector every 320 samples. */
 export const TRACK_HOP = 320;
 
@@ -214,9 +216,10 @@ export function synthesise(
       const pulse = glottalPulse(phase, voice.openQuotient);
       source += tilt * (pulse * (1 - 0.8 * breath) + 0.35 * breath * noise.next() - source);
       let sound = amplitude * source;
-      previous = sound;
       for (const filter of filters) sound = filter.step(sound);
-      wave[n] = sound;
+      // Effort flattens the spectrum: the louder, the more of it is carried by its upper half.
+      wave[n] = sound - 0.9 * energy * previous;
+      previous = sound;
     }
   }
   record(wave, energy, recording, noise);
@@ -268,37 +271,6 @@ function loudness(syllable: Syllable, into: number): number {
   }
   const left = (syllable.end - syllable.start - into) / 0.06;
   return Math.min(1, left);
-}
-
-/** Derivative of a Rosenberg pulse: rises over two thirds of the open phase, falls over the last, then silence. */
-function glottalPulse(phase: number, openQuotient: number): number {
-  const rise = openQuotient * 0.67;
-  if (phase < rise) return 0.5 * Math.sin((Math.PI * phase) / rise);
-  if (phase < openQuotient) return -Math.sin((0.5 * Math.PI * (phase - rise)) / (openQuotient - rise));
-  return 0;
-}
-
-/** Two-pole resonator with unit gain at zero frequency, as in Klatt's synthesiser. */
-class Resonator {
-  #a = 1;
-  #b = 0;
-  #c = 0;
-  #y1 = 0;
-  #y2 = 0;
-
-  tune(frequency: number, bandwidth: number): void {
-    const radius = Math.exp((-Math.PI * bandwidth) / SAMPLE_RATE);
-    this.#c = -radius * radius;
-    this.#b = 2 * radius * Math.cos((2 * Math.PI * Math.min(frequency, 7000)) / SAMPLE_RATE);
-    this.#a = 1 - this.#b - this.#c;
-  }
-
-  step(x: number): number {
-    const y = this.#a * x + this.#b * this.#y1 + this.#c * this.#y2;
-    this.#y2 = this.#y1;
-    this.#y1 = y;
-    return y;
-  }
 }
 
 /** Sets the level by the speaker's energy and the microphone's gain, and adds the room's noise. */

@@ -88,12 +88,7 @@ export async function openAffectGpt(config: Config): Promise<AffectGpt> {
   };
   checkAffectGptConfig(model);
   const trainable = trainableShapes(config, model);
-  const frozenFusion = Object.fromEntries(
-    Object.entries(initFusion(model.fusion, config.train.seed)).filter(
-      ([name]) => trainable[name] === undefined,
-    ),
-  );
-  const weights = { ...decoder.weights, ...frozenFusion };
+  const weights = { ...decoder.weights, ...frozenFusion(config, model, trainable) };
   const frozen = total(weights) + total(visual?.weights ?? {}) + total(audio?.weights ?? {});
   const trained = Object.values(trainable).reduce((sum, shape) => sum + elements(shape), 0);
   return {
@@ -109,6 +104,14 @@ export async function openAffectGpt(config: Config): Promise<AffectGpt> {
       frozen: config.train.parts.decoder === 'full' ? frozen - total(decoder.weights) : frozen,
     },
   };
+}
+
+/** Fusion tensors that stay as they were drawn. Q-Formers take seconds to draw, so not where all are trained. */
+function frozenFusion(config: Config, model: AffectGptConfig, trainable: TrainableShapes): HostTensorMap {
+  const isFrozen = (name: string): boolean => trainable[name] === undefined;
+  if (!Object.keys(fusionTensorShapes(model.fusion)).some(isFrozen)) return {};
+  const drawn = Object.entries(initFusion(model.fusion, config.train.seed));
+  return Object.fromEntries(drawn.filter(([name]) => isFrozen(name)));
 }
 
 /** What `train.parts` trains, with shapes. */

@@ -1,0 +1,145 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import os from 'node:os';
+import { join, resolve } from 'node:path';
+import { execa } from 'execa';
+import type { OutputStream } from '../../train/progress.ts';
+import { findMediaTools } from '../data/media/ffmpeg.ts';
+import type { SampleRecord } from '../data/records.ts';
+import { readRecords } from '../data/source.ts';
+import { createEngine } from '../engine/engines.ts';
+import { InputError } from '../errors.ts';
+import { writeFileAtomic } from '../io/atomic.ts';
+import { EMOTIONS } from './emotions.ts';
+import { type QuickstartResult, resultPage, resultTable, type ShownClip } from './report.ts';
+import {
+  type Evaluation,
+  evaluateVariant,
+  makeClips,
+  makeModels,
+  type QuickstartOptions,
+  type QuickstartScale,
+  type TrainedVariant,
+  trainVariant,
+  type VariantName,
+  variants,
+} from './stages.ts';
+
+export interface RunQuickstart {
+  readonly folder: string;
+  readonly seed: number;
+  readonly scale: QuickstartScale;
+  readonly threads?: number;
+  readonly stream: OutputStream;
+}
+
+/** What the program wrote into a quickstart's folder before. */
+const made = ['clips', 'models', 'features', ...Object.keys(variants), 'quickstart.html', 'result.json'];
+
+/**
+ * Makes clips and small models, trains an AffectGPT and its single-modality rivals on them, and writes a page about what
+ * the model says of clips that it has never seen. Everything lies below `folder`; an earlier quickstart there is
+ * replaced.
+ *
+ * @throws InputError `QUICKSTART_FOLDER` where the folder holds anything else
+ */
+export async function runQuickstart(run: RunQuickstart): Promise<QuickstartResult> {
+  const started = performance.now();
+  const { seed, stream, threads } = run;
+  const folder = resolve(run.folder);
+  await clear(folder);
+  const engine = await createEngine({ type: 'onnxruntime', ...(threads === undefined ? {} : { threads }) });
+  const options: QuickstartOptions = { folder, seed, engine, scale: run.scale, stream };
+  const manifest = await makeClips(options);
+  await makeModels(options);
+  const trained: Partial<Record<VariantName, TrainedVariant>> = {};
+  const evaluated: Partial<Record<VariantName, Evaluation>> = {};
+  for (const name of Object.keys(variants) as VariantName[]) {
+    trained[name] = await trainVariant(options, name);
+    evaluated[name] = await evaluateVariant(options, trained[name]);
+  }
+  const shuffled = await evaluateVariant(options, trained.all!, true);
+  const result: QuickstartResult = {
+    seed,
+    seconds: (performance.now() - started) / 1000,
+    peakMemoryMb: process.resourceUsage().maxRSS / 1024,
+    machine: `${os.cpus()[0]?.model.trim() ?? 'unknown processor'}, ${os.availableParallelism()} cores, Node ${process.version}`,
+    trainClips: run.scale.trainSpeakers * EMOTIONS.length,
+    chance: 1 / EMOTIONS.length,
+    trained: trained as Record<VariantName, TrainedVariant>,
+    evaluated: evaluated as Record<VariantName, Evaluation>,
+    shuffled,
+  };
+  const records = new Map((await readRecords({ manifest })).map((record) => [record.name, record]));
+  const clips = await showClips(result.evaluated.all.answers.slice(0, 12), records);
+  await writeFileAtomic(join(folder, 'quickstart.html'), resultPage(result, clips));
+  await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(summary(result), null, 2)}\n`);
+  stream.write(`\n${resultTable(result)}\n`);
+  for (const { subtitle, text, truth } of clips.slice(0, 4))
+    stream.write(`  “${subtitle}” → ${text} (it is ${truth})\n`);
+  stream.write(
+    `\nAll of it synthetic. ${result.seconds.toFixed(0)} s, ${result.peakMemoryMb.toFixed(0)} MB at most. Page: ${join(folder, 'quickstart.html')}\n`,
+  );
+  return result;
+}
+
+/** The figures of a result, for programs. */
+function summary({ seed, seconds, peakMemoryMb, machine, evaluated, shuffled, chance }: QuickstartResult) {
+  const accuracy = Object.fromEntries(
+    Object.entries(evaluated).map(([name, { accuracy: share }]) => [name, share]),
+  );
+  return {
+    synthetic: true,
+    seed,
+    accuracy: { ...accuracy, shuffled: shuffled.accuracy, chance },
+    seconds,
+    peakMemoryMb,
+    machine,
+  };
+}
+
+async function clear(folder: string): Promise<void> {
+  if (existsSync(folder) && !existsSync(join(folder, 'clips'))) {
+    throw new InputError(
+      'QUICKSTART_FOLDER',
+      `${folder} exists and is no quickstart of before. Name another folder with --output, or remove it.`,
+    );
+  }
+  for (const name of made) await rm(join(folder, name), { recursive: true, force: true });
+}
+
+/** Three pictures of each clip. */
+async function showClips(
+  answers: Evaluation['answers'],
+  records: ReadonlyMap<string, SampleRecord>,
+): Promise<ShownClip[]> {
+  const { ffmpeg } = await findMediaTools();
+  return Promise.all(
+    answers.map(async (answer) => {
+      const record = records.get(answer.name)!;
+      const pictures = await Promise.all(
+        [0.3, 1, 1.7].map(async (second) => {
+          const place = [
+            '-ss',
+            String(second),
+            '-i',
+            record.video!,
+            '-frames:v',
+            '1',
+            '-vf',
+            'scale=112:112',
+          ];
+          const { stdout } = await execa(
+            ffmpeg,
+            ['-v', 'error', ...place, '-f', 'mjpeg', '-q:v', '5', 'pipe:1'],
+            {
+              encoding: 'buffer',
+            },
+          );
+          return `data:image/jpeg;base64,${Buffer.from(stdout).toString('base64')}`;
+        }),
+      );
+      return { ...answer, subtitle: record.subtitle!, pictures };
+    }),
+  );
+}

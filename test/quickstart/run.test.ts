@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runQuickstart } from '../../src/quickstart/run.ts';
+
+/** As small as it runs: what it learns is nothing, but every stage and file is there. */
+const scale = {
+  trainSpeakers: 2,
+  testSpeakers: 1,
+  visualSteps: 2,
+  audioSteps: 2,
+  decoderSteps: 2,
+  trainSteps: 2,
+};
+
+describe('the quickstart, made small', () => {
+  let parent: string;
+  beforeAll(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'quickstart-'));
+  });
+  afterAll(() => rm(parent, { recursive: true }));
+
+  it('goes through every stage and writes its page', async () => {
+    const folder = join(parent, 'run');
+    let output = '';
+    const stream = { write: (text: string) => (output += text) };
+    const result = await runQuickstart({ folder, seed: 3, scale, stream });
+    expect(Object.keys(result.evaluated)).toEqual(['all', 'audio', 'face', 'text']);
+    expect(result.trainClips).toBe(12);
+    for (const { answers } of Object.values(result.evaluated)) expect(answers).toHaveLength(6);
+    expect(new Set(result.evaluated.all.answers.map(({ truth }) => truth)).size).toBe(6);
+    for (const { losses } of Object.values(result.trained)) {
+      expect(losses).toHaveLength(2);
+      expect(losses.every(Number.isFinite)).toBe(true);
+    }
+    expect(output).toMatch(/Accuracy on 6 held-out synthetic clips/);
+    const page = await readFile(join(folder, 'quickstart.html'), 'utf8');
+    expect(page).toContain('Everything here is synthetic');
+    expect(page.match(/<img src="data:image\/jpeg;base64,.{500}/g)).toHaveLength(18);
+    const summary = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as { accuracy: object };
+    expect(Object.keys(summary.accuracy)).toEqual(['all', 'audio', 'face', 'text', 'shuffled', 'chance']);
+    expect(existsSync(join(folder, 'all', 'checkpoints', 'latest'))).toBe(true);
+  }, 120_000);
+
+  it('leaves a folder alone that is not its own', async () => {
+    const file = join(parent, 'notes.txt');
+    await writeFile(file, 'mine');
+    const run = runQuickstart({ folder: parent, seed: 1, scale, stream: { write: () => true } });
+    await expect(run).rejects.toThrow(/is no quickstart of before/);
+    expect(await readFile(file, 'utf8')).toBe('mine');
+  });
+});
