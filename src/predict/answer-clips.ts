@@ -32,6 +32,8 @@ export async function* answerClips(options: ClipQuestion): AsyncGenerator<Predic
   const samples = await predictor.openSamples(records);
   const state = predictor.createState(parameters);
   try {
+    // Bad clips are told, or left out, before the first answer is asked for.
+    await samples.source.prepare();
     yield* predictor.predict(state, samples, question);
   } finally {
     state.dispose();

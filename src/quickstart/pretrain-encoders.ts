@@ -12,7 +12,7 @@ import { writeFileAtomic } from '../io/atomic.ts';
 import { type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts';
 import { startVisualTower } from './encoder-start.ts';
 import { FACE_ACTIONS } from './face.ts';
-import { drawFaceExamples, drawVoiceExample, VOICE_TARGETS } from './pretext.ts';
+import { drawFaceExamples, drawVoiceExample, type FaceExample, VOICE_TARGETS } from './pretext.ts';
 import { pretrain } from './pretrain.ts';
 import { Random } from './random.ts';
 import { SAMPLE_RATE, type VoiceTracks } from './voice.ts';
@@ -108,6 +108,10 @@ function head(name: string, size: number, targets: number, seed: number): HostTe
 const squaredError = (predicted: tf.Tensor, targets: tf.Tensor): tf.Scalar =>
   tf.sum(tf.mean(tf.square(tf.sub(predicted, targets)), -1)) as tf.Scalar;
 
+/** New faces of a batch, and how many of the last ones may come again. */
+const freshFaces = 24;
+const recentFaces = 1000;
+
 export interface EncoderPretraining {
   readonly engine: Engine;
   readonly seed: number;
@@ -125,6 +129,7 @@ export async function pretrainVisualEncoder(folder: string, options: EncoderPret
   const encoder = createEncoder('clip', visualFiles) as VisualEncoder;
   const random = new Random(seed, 'pretext faces');
   const size = visualFiles.config.image_size;
+  const recent: FaceExample[] = [];
   const targets = FACE_ACTIONS.length;
   const trained = await pretrain({
     name: 'pretrain.visual',
@@ -148,7 +153,12 @@ export async function pretrainVisualEncoder(folder: string, options: EncoderPret
       // Centred, upright heads first; pictures as hard as the clips' by two thirds of the way.
       const hardest = Math.min(1.2, 0.2 + (1.2 * step) / steps);
       const difficulty = () => Math.min(1, random.uniform(0.5 * hardest, hardest));
-      drawFaceExamples(random, batch, size, difficulty).forEach((example, image) => {
+      const fresh = drawFaceExamples(random, step === 1 ? batch : freshFaces, size, difficulty);
+      // Drawing costs as much as learning: most faces of a batch are met a second or third time.
+      const known = Array.from({ length: batch - fresh.length }, () => random.pick(recent));
+      recent.push(...fresh);
+      if (recent.length > recentFaces) recent.splice(0, recent.length - recentFaces);
+      [...fresh, ...known].forEach((example, image) => {
         data.set(example.pixels, image * size * size * 3);
         values.set(example.targets, image * targets);
       });
@@ -160,8 +170,11 @@ export async function pretrainVisualEncoder(folder: string, options: EncoderPret
   await writeEncoder(folder, visualFiles, encoder, trained);
 }
 
-/** Length of the tracks that a feature sequence of two seconds covers. */
-const trackFrames = 99;
+/** Features of two seconds: what the convolutions leave of the samples. */
+const trackFrames = audioFiles.config.conv_kernel.reduce(
+  (length, kernel, i) => Math.floor((length - kernel) / audioFiles.config.conv_stride[i]!) + 1,
+  clipSamples,
+);
 /** Pitch where voiced, whether voiced, level. */
 const trackTargets = 3;
 
