@@ -184,10 +184,18 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
   }
 }
 
+/** Between two messages about features that are being computed. */
+const featureMessageMilliseconds = 15_000;
+
 /** Fills the feature cache and says how much of it was there. */
 export async function prepareFeatures(samples: OpenSamples, say: (message: string) => void): Promise<void> {
   const started = performance.now();
-  await samples.source.prepare();
+  let said = started;
+  await samples.source.prepare((done, total) => {
+    if (performance.now() - said < featureMessageMilliseconds) return;
+    said = performance.now();
+    say(`Features: ${done} of ${total} samples are ready.`);
+  });
   const { computed, fromDisk } = samples.store.counts;
   if (computed > 0) {
     const seconds = (performance.now() - started) / 1000;

@@ -22,6 +22,18 @@ const COMMANDS = [
   doctorCommand,
 ] as CommandModule[];
 
+/** Options that may be given many times. */
+const REPEATABLE = ['set'];
+
+/** Two subtitles, or two configurations, are a mistake that yargs would join to a list. */
+function refuseRepetition(args: Readonly<Record<string, unknown>>): true {
+  const repeated = Object.entries(args).find(
+    ([name, value]) => Array.isArray(value) && name !== '_' && !REPEATABLE.includes(name),
+  );
+  if (repeated !== undefined) throw usageError(`--${repeated[0]} is given more than once.`);
+  return true;
+}
+
 /**
  * Runs one command line and returns the exit code; the process goes on. Results go to standard output, errors to
  * standard error. A handler that wants another exit code than 0 throws an error of src/errors.ts.
@@ -38,6 +50,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       .demandCommand(1, 'Name a command.')
       .recommendCommands()
       .strict()
+      .check(refuseRepetition)
       .version(packageVersion())
       .alias('help', 'h')
       .detectLocale(false)

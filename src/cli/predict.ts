@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { SampleRecord } from '../data/records.ts';
@@ -24,7 +24,7 @@ interface PredictArguments {
 
 /** The one clip of the command line as a record. */
 function clipRecord(clip: string, subtitle: string | undefined): SampleRecord {
-  if (!existsSync(clip)) {
+  if (!statSync(clip, { throwIfNoEntry: false })?.isFile()) {
     throw new InputError(
       'CLIP_NOT_FOUND',
       `There is no file ${clip}. Give the path of a video, such as clip.mp4.`,

@@ -35,11 +35,11 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         interrupt,
       });
       if (outcome.signal !== null) {
-        throw new AffectGptError(
-          'STOPPED',
-          `Stopped by ${outcome.signal} after step ${outcome.step}, saved in ${outcome.checkpoint}. The same command goes on from there.`,
-          outcome.exitCode,
-        );
+        const reached =
+          outcome.checkpoint === null
+            ? 'before the first step. The same command begins anew; features that were computed are kept.'
+            : `after step ${outcome.step}, saved in ${outcome.checkpoint}. The same command goes on from there.`;
+        throw new AffectGptError('STOPPED', `Stopped by ${outcome.signal} ${reached}`, outcome.exitCode);
       }
       process.stdout.write(`${outcome.checkpoint ?? config.output}\n`);
     } finally {

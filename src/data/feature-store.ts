@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { HostTensor } from '../engine/types.ts';
 import { InputError } from '../errors.ts';
 import { sha256 } from '../io/checksum.ts';
+import { fileError } from '../io/filesystem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16 } from '../io/float16.ts';
 import { openSafetensors, readFloat32, writeSafetensors } from '../io/safetensors.ts';
 
@@ -85,7 +86,9 @@ export class FeatureStore {
       this.#keep(id, computed);
       return computed;
     }
-    await mkdir(dirname(file), { recursive: true });
+    await mkdir(dirname(file), { recursive: true }).catch((error: unknown) => {
+      throw fileError(error, dirname(file), 'write');
+    });
     await write(file, computed, this.storage);
     // As a later run will read them, so that a run does not depend on whether the cache was there.
     const rounded = (await this.#read(file)) ?? computed;

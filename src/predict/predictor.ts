@@ -3,7 +3,8 @@ import type { Config } from '../config/schema.ts';
 import { answerLabels } from '../data/prompts.ts';
 import type { SampleRecord } from '../data/records.ts';
 import { RandomGenerator } from '../engine/random.ts';
-import type { Engine, HostTensorMap, State } from '../engine/types.ts';
+import type { Engine, HostTensor, HostTensorMap, State } from '../engine/types.ts';
+import { InputError } from '../errors.ts';
 import type { AffectGpt } from '../runtime/affectgpt.ts';
 import { Generator } from '../runtime/generator.ts';
 import { type OpenSamples, openSamples } from '../runtime/samples.ts';
@@ -64,6 +65,7 @@ export class Predictor {
    * Answers about each sample, in order. An answer depends on the sample, the question and the seed alone.
    *
    * @param state with the trainable parameters
+   * @throws InputError `PROMPT_TOO_LONG` naming the sample
    */
   async *predict(
     state: State,
@@ -77,6 +79,7 @@ export class Predictor {
     for (let from = 0; from < names.length; from += answerBatch) {
       const batch = names.slice(from, from + answerBatch);
       const prompts = await samples.source.loadPrompts(batch, question, { bos: bosAtInference });
+      this.#checkLengths(samples, batch, prompts.attentionMask);
       const answers = await this.#generator.answer(state, prompts, {
         maxNewTokens: settings.maxNewTokens,
         stop: tokenizer.stopSequences(stopSequences),
@@ -96,6 +99,21 @@ export class Predictor {
           finish,
         };
       }
+    }
+  }
+
+  /** A prompt beyond the positions that the language model knows would be answered with nonsense, and slowly. */
+  #checkLengths({ source }: OpenSamples, names: readonly string[], { shape, data }: HostTensor): void {
+    const mask = data as Int32Array;
+    const { maxPositionEmbeddings } = this.#options.model.config.decoder;
+    const tokens = shape[1]!;
+    for (const [row, name] of names.entries()) {
+      const length = mask.subarray(row * tokens, (row + 1) * tokens).reduce((sum, one) => sum + one, 0);
+      if (length <= maxPositionEmbeddings) continue;
+      throw new InputError(
+        'PROMPT_TOO_LONG',
+        `${source.record(name).origin}: the prompt of sample "${name}" has ${length} tokens, and the language model has positions for ${maxPositionEmbeddings} (max_position_embeddings). Shorten its subtitle or the question.`,
+      );
     }
   }
 

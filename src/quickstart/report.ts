@@ -81,7 +81,7 @@ function lossCurves(trained: QuickstartResult['trained']): string {
   });
   const legend = curves.map(
     ({ name }, i) =>
-      `<text x="${width - 170}" y="${24 + 18 * i}" fill="${colours[name]}" class="legend">${variants[name].title}</text>`,
+      `<text x="${left + 12 + 150 * i}" y="${height - bottom - 12}" fill="${colours[name]}" class="legend">${variants[name].title}</text>`,
   );
   const axis = `<text x="${width / 2}" y="${height - 6}" class="tick" text-anchor="middle">optimizer step (of ${steps}); running mean of the loss</text>`;
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="loss over steps">${grid.join('')}${lines.join('')}${legend.join('')}${axis}</svg>`;
@@ -97,7 +97,7 @@ const style = `
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem; color: #1d2430; background: #fbfbf9; }
   h1 { margin-bottom: 0.2rem; } .note { background: #fff3d6; border-left: 4px solid #e0a52b; padding: 0.6rem 1rem; }
   table { border-collapse: collapse; width: 100%; max-width: 640px; } td { padding: 0.25rem 0.5rem; border-bottom: 1px solid #e3e3de; }
-  td.bar { width: 45%; } td.bar div { height: 0.9rem; background: #2458a6; border-radius: 2px; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+  td.bar { width: 45%; } td.bar div { height: 0.9rem; background: #2458a6; border-radius: 2px; } td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
   svg { width: 100%; background: #fff; border: 1px solid #e3e3de; } .grid { stroke: #ecece6; } .tick { font-size: 12px; fill: #667; } .legend { font-size: 13px; }
   .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 1rem; }
   figure { margin: 0; background: #fff; border: 1px solid #e3e3de; border-top: 4px solid #2a8a57; } figure.wrong { border-top-color: #b3372f; }
@@ -129,6 +129,8 @@ ${lossCurves(result.trained)}
 <h2>What the model says about clips it has never seen</h2>
 <div class="sheet">${clips.map(clipCard).join('\n')}</div>
 <h2>How it was made</h2>
+<p>The encoders learned to see and hear from other random faces and voices, without any emotion. The decoder learned its language from sentences in which words such as “smiling” or
+“trembling” stand where the vectors of pictures and sounds will be: no clip went into it. Encoders and decoder were then frozen; adapters, pre-fusion, pooling and projectors were trained on the clips.</p>
 <dl><dt>seed</dt><dd>${result.seed}</dd><dt>time</dt><dd>${result.seconds.toFixed(0)} s for everything</dd><dt>peak memory</dt><dd>${result.peakMemoryMb.toFixed(0)} MB</dd><dt>machine</dt><dd>${escapeHtml(result.machine)}</dd></dl>
 </body></html>
 `;

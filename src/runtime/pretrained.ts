@@ -29,6 +29,16 @@ export function weightSource(entry: SafetensorsEntry): WeightSource {
   return { storage: dtype, shape, file, begin, end };
 }
 
+/** Adds the folder to what model code, which knows no files, finds wrong with their contents. */
+function inFolder<Result>(folder: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(error.code, `${folder}: ${error.message}`, { cause: error });
+  }
+}
+
 /** A decoder on disk. */
 export interface PretrainedDecoder {
   readonly folder: string;
@@ -41,7 +51,8 @@ export interface PretrainedDecoder {
  * @throws InputError `DECODER_WEIGHTS_MISMATCH` with all missing and wrongly shaped tensors
  */
 export async function openDecoder(folder: string): Promise<PretrainedDecoder> {
-  const config = parseDecoderConfig(await readModelJson(folder, 'config.json'));
+  const json = await readModelJson(folder, 'config.json');
+  const config = inFolder(folder, () => parseDecoderConfig(json));
   const checkpoint = await openCheckpoint(folder);
   const weights: Record<string, WeightSource> = {};
   const faults: string[] = [];
@@ -85,14 +96,15 @@ export async function openEncoder<Modality extends Encoder['modality']>(
     config: await readModelJson(folder, 'config.json'),
     preprocessor: await readModelJson(folder, 'preprocessor_config.json'),
   };
-  const encoder = createEncoder(type, files);
+  const encoder = inFolder(folder, () => createEncoder(type, files));
   if (encoder.modality !== modality) {
     throw new InputError(
       'ENCODER_MODALITY',
       `The encoder "${type}" is ${encoder.modality}, a ${modality} one is needed.`,
     );
   }
-  const selected = selectEncoderTensors(encoder, await openCheckpoint(folder));
+  const checkpoint = await openCheckpoint(folder);
+  const selected = inFolder(folder, () => selectEncoderTensors(encoder, checkpoint));
   const weights = Object.fromEntries(
     Object.entries(selected).map(([name, entry]) => [name, weightSource(entry)]),
   );

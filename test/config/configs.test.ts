@@ -16,6 +16,7 @@ const EXPECTED = [
   'prefusion-qformer-0.5b.yaml',
   'prefusion-qformer-1.5b.yaml',
   'prefusion-qformer-3b.yaml',
+  'quickstart.yaml',
 ];
 
 const load = (config: string) => loadConfig({ config, folder: '/' }).config;
@@ -29,7 +30,8 @@ describe('the configurations that come with the package', () => {
     const text = readFileSync(`configs/${name}`, 'utf8');
     expect(text).toMatch(/^# \S/);
     expect(text).toContain(`--config ${name}`);
-    expect(load(name).output).toBe(`runs/${name.replace('.yaml', '')}`);
+    const folder = `runs/${name.replace('.yaml', '')}`;
+    expect(load(name).output).toBe(name === 'quickstart.yaml' ? `${folder}/all` : folder);
   });
 
   it('reproduce the published default and its ablation', () => {

@@ -15,7 +15,7 @@ async function refusal(settings: Record<string, unknown>): Promise<string> {
   const { exitCode, out, err } = await run(...argv);
   const message = err.slice(Math.max(err.indexOf('error['), 0));
   expect(message).toMatch(/^error\[[A-Z_]+\]: .+\n$/s);
-  expect(message).not.toMatch(/UNEXPECTED|\n\n|\n {4}at |undefined|\[object/);
+  expect(message).not.toMatch(/UNEXPECTED|\n\n|\n {4}at |(?<!received )undefined|\[object/);
   expect({ exitCode, out }).toEqual({ exitCode: 2, out: '' });
   expect(existsSync(output)).toBe(false);
   return message;
@@ -199,5 +199,7 @@ describe('what is missing', () => {
   it('includes files of a model folder', async () => {
     const message = await refusal({ 'model.llm': path('clips') });
     expect(message).toMatch(/error\[FILE_NOT_FOUND\]: .*clips\/config\.json/);
+    const swapped = await refusal({ 'model.visualEncoder.model': path('models', 'audio') });
+    expect(swapped).toMatch(/error\[ENCODER_CONFIG_INVALID\]: .*models\/audio: .*preprocessor_config\.json/);
   });
 });

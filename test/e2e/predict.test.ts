@@ -143,6 +143,14 @@ describe('usage of predict', () => {
     [['--data', manifest], 'USAGE', /--data needs --output/],
     [[], 'USAGE', /either a clip or --data/],
     [['nowhere.mp4'], 'CLIP_NOT_FOUND', /nowhere\.mp4/],
+    [[path('clips')], 'CLIP_NOT_FOUND', /clips/],
+    [
+      [clip(rows[0]!), '--subtitle', 'one', '--subtitle', 'two'],
+      'USAGE',
+      /--subtitle is given more than once/,
+    ],
+    [[clip(rows[0]!), '--subtitle', 'word '.repeat(1200)], 'PROMPT_TOO_LONG', /has positions for 1024/],
+    [[clip(rows[0]!), '--subtitle', '<AudioHere>'], 'PLACEHOLDER_IN_TEXT', /"train-0001": .*<AudioHere>/],
     [['--data', path('nowhere.jsonl'), '--output', path('x.jsonl')], 'FILE_NOT_FOUND', /nowhere\.jsonl/],
     [
       [clip(rows[0]!), '--set', 'lora.rank=8'],

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
@@ -106,6 +107,20 @@ describe.skipIf(process.platform === 'win32')('a training that is told to stop',
     expect(await readTensorFiles(path('stopped', ...last))).toEqual(
       await readTensorFiles(path('unstopped', ...last)),
     );
+  });
+});
+
+describe('a training that is stopped before its first step', () => {
+  it('has nothing to save and says so', async () => {
+    const running = run('train', '--config', config, ...set({ output: path('early') }));
+    // The command listens once its modules are loaded.
+    while (process.listenerCount('SIGUSR2') === 0) await setTimeout(5);
+    process.emit('SIGUSR2');
+    const { exitCode, err } = await running;
+    expect(err).toMatch(/error\[STOPPED\]: Stopped by SIGUSR2 before the first step/);
+    expect(exitCode).toBe(75);
+    expect(existsSync(path('early', 'checkpoints'))).toBe(false);
+    expect(process.listenerCount('SIGUSR2')).toBe(0);
   });
 });
 
