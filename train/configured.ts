@@ -16,6 +16,7 @@ import type { Interrupt } from './interrupts.ts';
 import type { StepRecord } from './logger.ts';
 import { train } from './loop.ts';
 import { formatDuration, type OutputStream } from './progress.ts';
+import { checkUnused } from './resume.ts';
 import { configuredSchedule } from './schedule.ts';
 import type { TrainingTask, TrainOutcome } from './task.ts';
 
@@ -135,6 +136,8 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
   const { config, sources, engine, resume, stream, interrupt, onStep, label } = options;
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
+  // Said before the features of a large data set are computed, not after.
+  if (resume === 'never') await checkUnused(config.output);
   const { model, train: trained, heldOut } = await openModelAndRecords(config);
   const samples = await openSamples({
     config,

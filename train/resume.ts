@@ -27,8 +27,8 @@ export interface ResumedRun {
   readonly checkpoint: Checkpoint;
 }
 
-/** @throws InputError `RUN_EXISTS` */
-async function checkUnused(runFolder: string): Promise<void> {
+/** For runs that insist on a fresh folder. @throws InputError `RUN_EXISTS` */
+export async function checkUnused(runFolder: string): Promise<void> {
   const checkpoints = await listCheckpoints(runFolder);
   const metrics = await stat(join(runFolder, metricsName)).catch(() => undefined);
   if (checkpoints.length > 0 || (metrics?.size ?? 0) > 0) {
