@@ -66,11 +66,29 @@ const matMul: Emit = (emitter, node) => {
     : emitter.add('FusedMatMul', inputs, flags, 'com.microsoft');
 };
 
+/**
+ * Element by element, not row by row: onnxruntime adds rows (ScatterND) in parallel, in an order that changes from run to
+ * run, and elements (ScatterElements) one after the other. The same inputs have to give the same bits.
+ */
 const segmentSum: Emit = (emitter, node) => {
   const [rows, indices] = names(emitter, node);
+  const rowShape = emitter.shape(node.inputs[0]!);
   const zeros = emitter.add('Expand', [emitter.scalar(0), emitter.sizes(emitter.shape(node.output))]);
-  const positions = emitter.add('Unsqueeze', [cast(emitter, indices!, 'int64'), emitter.integers([-1])]);
-  return emitter.add('ScatterND', [zeros, positions, rows!], { reduction: 'add' });
+  const rank = emitter.shape(node.inputs[1]!).length;
+  // Leading axes of rows and indices become one.
+  const width = rowShape.slice(rank);
+  const flatRows = emitter.add('Reshape', [
+    rows!,
+    emitter.shared('Concat', [emitter.integers([-1]), ...width.map((size) => emitter.size(size))], {
+      axis: 0,
+    }),
+  ]);
+  const column = emitter.add('Reshape', [
+    cast(emitter, indices!, 'int64'),
+    emitter.integers([-1, ...width.map(() => 1)]),
+  ]);
+  const positions = emitter.add('Expand', [column, emitter.shared('Shape', [flatRows])]);
+  return emitter.add('ScatterElements', [zeros, positions, flatRows], { axis: 0, reduction: 'add' });
 };
 
 const oneHot: Emit = (emitter, node) => {
