@@ -2,79 +2,35 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+/** Rooms that know tensors and parameters, never files, configs or the command line; each may import those before it. */
+const TENSOR_ROOMS = ['src/engine', 'lora', 'encoders', 'fusion', 'model'] as const;
+/** What stands above them, from the bottom up; each may import all below it, tensor rooms and leaves included. */
+const PROGRAM_ROOMS = [
+  'src/data',
+  'src/runtime',
+  'train',
+  'src/predict',
+  'src/eval',
+  'src/export',
+  'src/quickstart',
+  'src/cli',
+] as const;
+/** Rooms that import nothing of ours. */
+const LEAVES = ['src/io', 'src/config'] as const;
+
 /** Folders of the program and what each may import; everybody may import src/errors.ts. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  'src/io': [],
-  'src/config': [],
-  'src/engine': ['src/io'],
-  lora: ['src/engine'],
-  encoders: ['lora', 'src/engine'],
-  fusion: ['encoders', 'lora', 'src/engine'],
-  model: ['fusion', 'encoders', 'lora', 'src/engine'],
-  'src/data': ['src/config', 'model', 'fusion', 'encoders', 'lora', 'src/engine', 'src/io'],
-  'src/runtime': ['src/config', 'src/data', 'model', 'fusion', 'encoders', 'lora', 'src/engine', 'src/io'],
-  train: [
-    'src/config',
-    'src/runtime',
-    'src/data',
-    'model',
-    'fusion',
-    'encoders',
-    'lora',
-    'src/engine',
-    'src/io',
-  ],
-  'src/predict': [
-    'src/config',
-    'train',
-    'src/runtime',
-    'src/data',
-    'model',
-    'fusion',
-    'encoders',
-    'lora',
-    'src/engine',
-    'src/io',
-  ],
-  'src/eval': [
-    'src/config',
-    'train',
-    'src/predict',
-    'src/runtime',
-    'src/data',
-    'model',
-    'fusion',
-    'encoders',
-    'lora',
-    'src/engine',
-    'src/io',
-  ],
-  'src/export': [
-    'src/config',
-    'train',
-    'src/predict',
-    'src/runtime',
-    'src/data',
-    'model',
-    'fusion',
-    'encoders',
-    'lora',
-    'src/engine',
-    'src/io',
-  ],
-  'src/quickstart': everyRoomBut('src/quickstart', 'src/cli'),
-  'src/cli': everyRoomBut('src/cli'),
+  ...Object.fromEntries(LEAVES.map((room) => [room, []])),
+  ...Object.fromEntries(
+    TENSOR_ROOMS.map((room, i) => [room, i === 0 ? ['src/io'] : TENSOR_ROOMS.slice(0, i)]),
+  ),
+  ...Object.fromEntries(
+    PROGRAM_ROOMS.map((room, i) => [room, [...LEAVES, ...TENSOR_ROOMS, ...PROGRAM_ROOMS.slice(0, i)]]),
+  ),
 };
 const SHARED = 'src/errors.ts';
 const TOP_FOLDERS = ['src', 'model', 'encoders', 'fusion', 'lora', 'train', 'test'];
 const LONGEST_FILE = 400;
-
-function everyRoomBut(...excluded: string[]): string[] {
-  const rooms = ['src/io', 'src/config', 'src/engine', 'lora', 'encoders', 'fusion', 'model', 'src/data'];
-  return [...rooms, 'src/runtime', 'train', 'src/predict', 'src/eval', 'src/export', 'src/quickstart'].filter(
-    (room) => !excluded.includes(room),
-  );
-}
 
 type Files = ReadonlyMap<string, string>;
 
