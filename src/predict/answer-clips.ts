@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { loadWeights } from '../../train/checkpoint.ts';
 import type { Config } from '../config/schema.ts';
 import type { SampleRecord } from '../data/records.ts';
 import { createEngine } from '../engine/engines.ts';
 import { InputError } from '../errors.ts';
+import { writeFileAtomic } from '../io/atomic.ts';
+import { readText } from '../io/filesystem.ts';
 import { JsonlWriter, readJsonl } from '../io/jsonl.ts';
 import { openAffectGpt } from '../runtime/affectgpt.ts';
 import { type Prediction, Predictor } from './predictor.ts';
@@ -58,18 +61,40 @@ async function answered(file: string, question: string): Promise<Set<string>> {
   return names;
 }
 
+/** What decides the answers besides clips and question; kept beside an unfinished file. */
+const settingsOf = ({ checkpoint, config }: ClipQuestion): string =>
+  `${JSON.stringify({ checkpoint: resolve(checkpoint), generation: config.generation }, null, 2)}\n`;
+
+/**
+ * Notes the settings of an unfinished file, or checks that they are still the same.
+ * @throws InputError `PREDICTIONS_OTHER_SETTINGS`
+ */
+async function sameSettings(part: string, options: ClipQuestion): Promise<string> {
+  const file = `${part}.settings.json`;
+  const settings = settingsOf(options);
+  if (existsSync(part) && existsSync(file) && (await readText(file)) !== settings) {
+    throw new InputError(
+      'PREDICTIONS_OTHER_SETTINGS',
+      `${part} was begun with another checkpoint or other generation settings (${file}). Give the same ones, remove both files, or write to another file.`,
+    );
+  }
+  await writeFileAtomic(file, settings);
+  return file;
+}
+
 /**
  * Writes an answer about each clip to a JSONL file, line by line. It has the name `<file>.part` until all are there, and
  * an interrupted one is continued.
  *
  * @returns the number of answers in the file
- * @throws InputError `OUTPUT_EXISTS`, `PREDICTIONS_OTHER_QUESTION`, and those of `answerClips`
+ * @throws InputError `OUTPUT_EXISTS`, `PREDICTIONS_OTHER_QUESTION`, `PREDICTIONS_OTHER_SETTINGS`, and those of `answerClips`
  */
 export async function writePredictions(file: string, options: ClipQuestion): Promise<number> {
   if (existsSync(file)) {
     throw new InputError('OUTPUT_EXISTS', `${file} exists already. Remove it, or write to another file.`);
   }
   const part = `${file}.part`;
+  const settings = await sameSettings(part, options);
   const writer = await JsonlWriter.open(part);
   const done = await answered(part, options.question);
   const records = options.records.filter(({ name }) => !done.has(name));
@@ -85,8 +110,9 @@ export async function writePredictions(file: string, options: ClipQuestion): Pro
   } finally {
     await writer.close();
     // Where nothing could be answered there is nothing to go on with.
-    if (done.size === 0) await rm(part, { force: true });
+    if (done.size === 0) for (const left of [part, settings]) await rm(left, { force: true });
   }
   await rename(part, file);
+  await rm(settings, { force: true });
   return done.size;
 }

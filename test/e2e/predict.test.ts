@@ -69,6 +69,21 @@ describe('predict --data', () => {
   });
 });
 
+describe('predict --data continued', () => {
+  it('does not mix answers of different settings', async () => {
+    const part = path('mixed.jsonl.part');
+    await writeFile(part, `${JSON.stringify(answers[0])}\n`);
+    await writeFile(`${part}.settings.json`, '{"checkpoint": "another"}\n');
+    const argv = ['--data', manifest, '--output', path('mixed.jsonl')];
+    const { exitCode, err } = await run('predict', '--checkpoint', trained, ...argv);
+    expect(exitCode).toBe(2);
+    expect(err).toMatch(
+      /^error\[PREDICTIONS_OTHER_SETTINGS\]: [^\n]*mixed\.jsonl\.part was begun with another/,
+    );
+    expect(await readFile(part, 'utf8')).toBe(`${JSON.stringify(answers[0])}\n`);
+  });
+});
+
 describe('predict clip.mp4', () => {
   it('answers as among others: neither batch nor padding matters', async () => {
     for (const [i, row] of rows.entries()) {
