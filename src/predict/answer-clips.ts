@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { loadWeights } from '../../train/checkpoint.ts';
 import type { Config } from '../config/schema.ts';
@@ -96,23 +96,28 @@ export async function writePredictions(file: string, options: ClipQuestion): Pro
   const part = `${file}.part`;
   const settings = await sameSettings(part, options);
   const writer = await JsonlWriter.open(part);
-  const done = await answered(part, options.question);
-  const records = options.records.filter(({ name }) => !done.has(name));
-  if (done.size > 0) options.notify(`${part} holds ${done.size} answers already; ${records.length} remain.`);
+  let count = 0;
   try {
+    const done = await answered(part, options.question);
+    count = done.size;
+    const records = options.records.filter(({ name }) => !done.has(name));
+    if (count > 0) options.notify(`${part} holds ${count} answers already; ${records.length} remain.`);
     if (records.length > 0) {
       for await (const prediction of answerClips({ ...options, records })) {
         await writer.append({ ...prediction });
-        done.add(prediction.name);
+        count++;
       }
     }
     await writer.sync();
+  } catch (error) {
+    // Where nothing could be answered there is nothing to go on with.
+    const empty = count === 0 && (await stat(part)).size === 0;
+    if (empty) for (const left of [part, settings]) await rm(left, { force: true });
+    throw error;
   } finally {
     await writer.close();
-    // Where nothing could be answered there is nothing to go on with.
-    if (done.size === 0) for (const left of [part, settings]) await rm(left, { force: true });
   }
   await rename(part, file);
   await rm(settings, { force: true });
-  return done.size;
+  return count;
 }
