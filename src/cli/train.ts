@@ -22,8 +22,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     const { createEngine } = await import('../engine/engines.ts');
     const { trainConfigured } = await import('../../train/configured.ts');
     const { watchInterrupts } = await import('../../train/interrupts.ts');
-    const { type, threads } = config.engine;
-    const engine = await createEngine({ type, ...(threads === null ? {} : { threads }) });
+    const engine = await createEngine(config.engine);
     const interrupt = watchInterrupts({ notify: (message) => void process.stderr.write(`${message}\n`) });
     try {
       const outcome = await trainConfigured({

@@ -344,7 +344,5 @@ export const configSchema = z
 
 /** A validated configuration with every default filled in and `compat` resolved to its switches. */
 export type Config = z.infer<typeof configSchema>;
-/** What a configuration file may hold. */
-export type ConfigInput = z.input<typeof configSchema>;
 export type InputMode = (typeof INPUT_MODES)[number];
 export type LabelType = (typeof LABEL_TYPES)[number];

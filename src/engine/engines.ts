@@ -8,8 +8,8 @@ export type EngineName = (typeof engineNames)[number];
 
 export interface EngineOptions {
   readonly type: EngineName | 'auto';
-  /** Threads of the onnxruntime engine. */
-  readonly threads?: number;
+  /** Threads of the onnxruntime engine; absent or null leaves the number to it. */
+  readonly threads?: number | null;
 }
 
 const { resolve } = createRequire(import.meta.url);
@@ -52,7 +52,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     case 'auto':
     case 'onnxruntime': {
       const { OnnxruntimeEngine } = await import('./onnxruntime/engine.ts');
-      return new OnnxruntimeEngine(options.threads === undefined ? {} : { threads: options.threads });
+      return new OnnxruntimeEngine(options.threads == null ? {} : { threads: options.threads });
     }
     case 'wasm': {
       const { prepareWasm } = await import('./eager/wasm.ts');

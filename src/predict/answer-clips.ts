@@ -27,8 +27,7 @@ export interface ClipQuestion {
  */
 export async function* answerClips(options: ClipQuestion): AsyncGenerator<Prediction> {
   const { config, checkpoint, records, question, notify } = options;
-  const { type, threads } = config.engine;
-  const engine = await createEngine({ type, ...(threads === null ? {} : { threads }) });
+  const engine = await createEngine(config.engine);
   const model = await openAffectGpt(config);
   const { parameters } = await loadWeights(checkpoint, model.trainable);
   const predictor = new Predictor({ config, model, engine, notify });

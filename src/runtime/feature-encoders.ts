@@ -1,6 +1,5 @@
 import type {
   AudioEncoder,
-  Encoder,
   Frames,
   VisualEncoder,
   WaveformPolicy,
@@ -82,8 +81,6 @@ export class RunningEncoder<Input> implements FeatureEncoder<Input> {
     this.#compiled = undefined;
   }
 }
-
-export type { Encoder };
 
 /** Frames to features `[frames, size]`. */
 export function visualFeatures(

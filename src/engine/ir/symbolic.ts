@@ -1,5 +1,5 @@
 import { EngineError } from '../../errors.ts';
-import { concreteShape, traceFunction } from '../trace/trace.ts';
+import { traceFunction } from '../trace/trace.ts';
 import type { CompileOptions, TensorFunction } from '../types.ts';
 import type { Constant, Graph, GraphNode, Value } from './graph.ts';
 import type { Attributes, OperatorName } from './operators.ts';
@@ -224,5 +224,3 @@ function verify(graph: SymbolicGraph, third: Graph, at: Dimensions, comparison: 
     }
   });
 }
-
-export { concreteShape };
