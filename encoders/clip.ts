@@ -4,7 +4,7 @@ import { linear } from '../lora/linear.ts';
 import type { Parameters } from '../src/engine/parameters.ts';
 import type { HostTensorMap } from '../src/engine/types.ts';
 import { parseImagePreprocessing, preprocessFrames } from './clip-preprocessing.ts';
-import { type EncoderDefinition, parseModelFile } from './encoder.ts';
+import { type EncoderDefinition, type EncoderOutput, parseModelFile } from './encoder.ts';
 import { constant, drawTensors, normal, type TensorPlan, tensorShapes } from './tensor-plan.ts';
 import { activationByName, layerNorm, repeatForBatch, selfAttention } from './transformer.ts';
 
@@ -121,21 +121,18 @@ function embedPatches(config: ClipVisionConfig, weight: tf.Tensor, pixelValues: 
   return tf.reshape(embedded, [images, grid * grid, hiddenSize]);
 }
 
-export interface ClipVisionOutput {
-  /** `[images, patches + 1, hidden]`, before the final norm. */
-  readonly lastHiddenState: tf.Tensor;
-  /** The class token after the final norm, `[images, hidden]`. */
-  readonly pooled: tf.Tensor;
-  /** `[images, projection]`, not L2-normalised: what `get_image_features` returns. */
-  readonly imageEmbeddings: tf.Tensor;
-}
-
-/** The CLIP vision transformer (Radford et al. 2021). `pixelValues [images, 3, imageSize, imageSize]`. */
+/**
+ * The CLIP vision transformer (Radford et al. 2021). `pixelValues [images, 3, imageSize, imageSize]`.
+ *
+ * @returns `features [images, projection]`, not L2-normalised: what `get_image_features` returns;
+ * `lastHiddenState [images, patches + 1, hidden]`, before the final norm; `postLayernormCls [images, hidden]`, the class
+ * token after it
+ */
 export function clipVisionForward(
   config: ClipVisionConfig,
   parameters: Parameters,
   pixelValues: tf.Tensor,
-): ClipVisionOutput {
+): EncoderOutput {
   const { hiddenSize, layerNormEps, numAttentionHeads } = config;
   const activation = activationByName(config.hiddenAct);
   const tower = parameters.at('vision_model');
@@ -167,8 +164,9 @@ export function clipVisionForward(
     images,
     hiddenSize,
   ]);
-  const pooled = layerNorm(tower.at('post_layernorm'), first, layerNormEps);
-  return { lastHiddenState, pooled, imageEmbeddings: linear(parameters.at('visual_projection'), pooled) };
+  const postLayernormCls = layerNorm(tower.at('post_layernorm'), first, layerNormEps);
+  const features = linear(parameters.at('visual_projection'), postLayernormCls);
+  return { features, intermediates: { lastHiddenState, postLayernormCls } };
 }
 
 export const clip: EncoderDefinition = {
@@ -190,8 +188,7 @@ export const clip: EncoderDefinition = {
       init: (seed): HostTensorMap => drawTensors(plan, seed),
       inputs: { pixelValues: { dtype: 'float32', shape: ['images', 3, imageSize, imageSize] } },
       preprocess: (frames) => ({ pixelValues: preprocessFrames(frames, preprocessing, imageSize) }),
-      forward: (parameters, { pixelValues }) =>
-        clipVisionForward(config, parameters, pixelValues!).imageEmbeddings,
+      forward: (parameters, { pixelValues }) => clipVisionForward(config, parameters, pixelValues!),
     };
   },
 };

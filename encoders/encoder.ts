@@ -33,6 +33,18 @@ export interface WaveformPolicy {
   readonly clipsPerSample: number;
 }
 
+/** What an encoder computes. */
+export interface EncoderOutput {
+  /** One vector an image or clip, `[images or clips, outputDimension]`: what fusion takes. */
+  readonly features: tf.Tensor;
+  /**
+   * Values on the way, by the names under which Hugging Face's classes return them (`hiddenStates`: a tensor a layer,
+   * the input of the first one before them). For comparison with references; what is not asked for is not computed
+   * in compiled graphs.
+   */
+  readonly intermediates: Readonly<Record<string, tf.Tensor | readonly tf.Tensor[]>>;
+}
+
 /** What visual and audio encoders have in common; made by an `EncoderDefinition`. */
 interface EncoderBase {
   readonly type: string;
@@ -48,8 +60,7 @@ interface EncoderBase {
   init(seed: number): HostTensorMap;
   /** What `preprocess` produces and `forward` takes; the first axis counts images or clips. */
   readonly inputs: Readonly<Record<string, InputSpec>>;
-  /** Features `[images or clips, outputDimension]`. */
-  forward(parameters: Parameters, inputs: TensorMap): tf.Tensor;
+  forward(parameters: Parameters, inputs: TensorMap): EncoderOutput;
 }
 
 export interface VisualEncoder extends EncoderBase {

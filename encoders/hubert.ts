@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { z } from 'zod';
 import { linear } from '../lora/linear.ts';
 import type { Parameters } from '../src/engine/parameters.ts';
-import { type EncoderDefinition, parseModelFile } from './encoder.ts';
+import { type EncoderDefinition, type EncoderOutput, parseModelFile } from './encoder.ts';
 import {
   type HubertConfig,
   hasConvolutionNorm,
@@ -73,22 +73,23 @@ function convolutionalPositions(config: HubertConfig, parameters: Parameters, x:
   return activation(tf.add(tf.concat(convolved, 2), parameters.get('conv.bias')));
 }
 
-export interface HubertOutput {
-  /** `[clips, time, channels]` */
-  readonly convolutionFeatures: tf.Tensor;
-  /**
-   * `[clips, time, hidden]` each: the input of the first layer, then the output of every layer. With stable layer
-   * norm the last one is after the encoder's final norm (transformers 4; version 5 records it before).
-   */
-  readonly hiddenStates: readonly tf.Tensor[];
+/** One vector a clip: the mean of the last four hidden states, then over time. `[clips, hidden]`. */
+export function meanOfLastFour(hiddenStates: readonly tf.Tensor[]): tf.Tensor {
+  return tf.mean(tf.mul(tf.addN(hiddenStates.slice(-4)), 0.25), 1);
 }
 
-/** HuBERT (Hsu et al. 2021) without masking and dropout. `waveforms [clips, samples]`, normalised. */
+/**
+ * HuBERT (Hsu et al. 2021) without masking and dropout. `waveforms [clips, samples]`, normalised.
+ *
+ * @returns `features [clips, hidden]`; `convFeatures [clips, time, channels]`; `hiddenStates [clips, time, hidden]` each:
+ * the input of the first layer, then the output of every layer. With stable layer norm the last one is after the encoder's
+ * final norm (transformers 4; version 5 records `lastLayerBeforeNorm`).
+ */
 export function hubertForward(
   config: HubertConfig,
   parameters: Parameters,
   waveforms: tf.Tensor,
-): HubertOutput {
+): EncoderOutput {
   const { hiddenSize, layerNormEps: eps, numAttentionHeads, doStableLayerNorm: stable } = config;
   const activation = activationByName(config.hiddenAct);
   const convolutionFeatures = convolutionStack(config, parameters, waveforms);
@@ -123,15 +124,14 @@ export function hubertForward(
       x = attentionNorm(tf.add(x, attention(x)));
       x = finalNorm(tf.add(x, feedForward(x)));
     }
-    const last = index === config.numHiddenLayers - 1;
-    hiddenStates.push(sequence(last && stable ? layerNorm(encoder.at('layer_norm'), x, eps) : x));
+    hiddenStates.push(sequence(x));
   }
-  return { convolutionFeatures, hiddenStates };
-}
-
-/** One vector a clip: the mean of the last four hidden states, then over time. `[clips, hidden]`. */
-export function meanOfLastFour(hiddenStates: readonly tf.Tensor[]): tf.Tensor {
-  return tf.mean(tf.mul(tf.addN(hiddenStates.slice(-4)), 0.25), 1);
+  const lastLayerBeforeNorm = hiddenStates.at(-1)!;
+  if (stable) hiddenStates[config.numHiddenLayers] = sequence(layerNorm(encoder.at('layer_norm'), x, eps));
+  return {
+    features: meanOfLastFour(hiddenStates),
+    intermediates: { convFeatures: convolutionFeatures, hiddenStates, lastLayerBeforeNorm },
+  };
 }
 
 const preprocessorSchema = z.looseObject({
@@ -163,8 +163,7 @@ export const hubert: EncoderDefinition = {
       preprocess: (waveforms, policy) => ({
         inputValues: preprocessWaveforms(waveforms, policy, preprocessor.do_normalize),
       }),
-      forward: (parameters, { inputValues }) =>
-        meanOfLastFour(hubertForward(config, parameters, inputValues!).hiddenStates),
+      forward: (parameters, { inputValues }) => hubertForward(config, parameters, inputValues!),
     };
   },
 };

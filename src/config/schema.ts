@@ -65,7 +65,12 @@ const model = z.strictObject({
     ),
   visualEncoder: z
     .strictObject({
-      type: z.enum(['clip']).default('clip').describe('Architecture: `clip` (vision tower, projected).'),
+      type: z
+        .enum(['clip', 'dinov2', 'siglip'])
+        .default('clip')
+        .describe(
+          'Architecture: `clip` (vision tower, projected), `dinov2` (mean over all tokens of the last layer), `siglip` (mean over the patches of the last layer).',
+        ),
       model: text()
         .default('openai/clip-vit-large-patch14')
         .describe('Weights of the encoder: Hugging Face id or folder.'),
@@ -75,9 +80,11 @@ const model = z.strictObject({
   audioEncoder: z
     .strictObject({
       type: z
-        .enum(['hubert'])
+        .enum(['hubert', 'wavlm', 'data2vec'])
         .default('hubert')
-        .describe('Architecture: `hubert` (mean of the last four layers).'),
+        .describe(
+          'Architecture: `hubert`, `wavlm` or `data2vec` (data2vec-audio); of each the mean of the last four layers.',
+        ),
       model: text()
         .default('TencentGameMate/chinese-hubert-large')
         .describe('Weights of the encoder: Hugging Face id or folder.'),

@@ -141,7 +141,7 @@ export async function pretrainVisualEncoder(folder: string, options: EncoderPret
     inputs: { ...encoder.inputs, targets: { dtype: 'float32', shape: ['images', targets] } },
     lossSum: ({ inputs, parameters }) => {
       const all = new Parameters(parameters);
-      return squaredError(linear(all.at('pretext'), encoder.forward(all, inputs)), inputs.targets!);
+      return squaredError(linear(all.at('pretext'), encoder.forward(all, inputs).features), inputs.targets!);
     },
     steps,
     learningRate: 3e-3,
@@ -217,9 +217,9 @@ export async function pretrainAudioEncoder(folder: string, options: EncoderPretr
     },
     lossSum: ({ inputs, parameters }) => {
       const all = new Parameters(parameters);
-      const { hiddenStates } = hubertForward(config, all, inputs.inputValues!);
+      const { hiddenStates } = hubertForward(config, all, inputs.inputValues!).intermediates;
       const clips = inputs.inputValues!.shape[0]!;
-      const frames = tf.mul(tf.addN(hiddenStates.slice(-4)), 0.25);
+      const frames = tf.mul(tf.addN((hiddenStates as tf.Tensor[]).slice(-4)), 0.25);
       const rows = linear(all.at('pretext_tracks'), tf.reshape(frames, [clips * trackFrames, size]));
       const heard = squaredError(linear(all.at('pretext'), tf.mean(frames, 1)), inputs.targets!);
       return tf.add(heard, squaredError(tf.reshape(rows, inputs.tracks!.shape), inputs.tracks!)) as tf.Scalar;

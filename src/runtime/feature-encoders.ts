@@ -20,7 +20,7 @@ async function compileEncoder(
 ): Promise<CompiledFunction> {
   return engine.compile(
     ({ inputs, weights: tensors }) => ({
-      outputs: { features: encoder.forward(new Parameters(tensors), inputs) },
+      outputs: { features: encoder.forward(new Parameters(tensors), inputs).features },
     }),
     { name: `encoder.${encoder.type}`, inputs: encoder.inputs, weights },
   );

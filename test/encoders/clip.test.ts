@@ -37,9 +37,9 @@ describe('the CLIP vision tower', () => {
     const config = parseClipConfig(fixture.config);
     const pixelValues = toTensor(fixture.tensors.pixel_values!);
     const output = clipVisionForward(config, new Parameters(toTensors(fixture.weights)), pixelValues);
-    expectGolden(fixture, 'last_hidden_state', output.lastHiddenState);
-    expectGolden(fixture, 'post_layernorm_cls', output.pooled);
-    expectGolden(fixture, 'image_features', output.imageEmbeddings);
+    expectGolden(fixture, 'last_hidden_state', output.intermediates.lastHiddenState as tf.Tensor);
+    expectGolden(fixture, 'post_layernorm_cls', output.intermediates.postLayernormCls as tf.Tensor);
+    expectGolden(fixture, 'image_features', output.features);
   });
 
   it('takes its tensors out of a whole CLIP checkpoint and leaves the rest', () => {

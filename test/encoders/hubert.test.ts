@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { selectEncoderTensors, type WaveformPolicy } from '../../encoders/encoder.ts';
-import { hubert, hubertForward, meanOfLastFour } from '../../encoders/hubert.ts';
+import { hubert, hubertForward } from '../../encoders/hubert.ts';
 import { parseHubertConfig } from '../../encoders/hubert-config.ts';
 import { preprocessWaveforms } from '../../encoders/waveform-preprocessing.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
@@ -38,11 +38,12 @@ describe('HuBERT', () => {
       const parameters = new Parameters(toTensors(selected));
       const config = parseHubertConfig(fixture.config);
       const run = (name: string) => hubertForward(config, parameters, toTensor(fixture.tensors[name]!));
-      const { convolutionFeatures, hiddenStates } = run('input_values');
-      expectGolden(fixture, 'conv_features', convolutionFeatures);
-      expectGolden(fixture, 'hidden_states', tf.stack([...hiddenStates]));
-      expectGolden(fixture, 'features', meanOfLastFour(hiddenStates));
-      expectGolden(fixture, 'features_joint', meanOfLastFour(run('input_values_joint').hiddenStates));
+      const { features, intermediates } = run('input_values');
+      expectGolden(fixture, 'conv_features', intermediates.convFeatures as tf.Tensor);
+      expectGolden(fixture, 'hidden_states', tf.stack(intermediates.hiddenStates as tf.Tensor[]));
+      expectGolden(fixture, 'last_layer_before_norm', intermediates.lastLayerBeforeNorm as tf.Tensor);
+      expectGolden(fixture, 'features', features);
+      expectGolden(fixture, 'features_joint', run('input_values_joint').features);
     },
   );
 
@@ -65,11 +66,15 @@ describe('HuBERT', () => {
     const parameters = new Parameters(toTensors(encoder.init(3)));
     const config = parseHubertConfig({ ...json, conv_bias: false });
     const waves = toTensor(fixture.tensors.input_values!);
-    const { convolutionFeatures, hiddenStates } = hubertForward(config, parameters, waves);
+    const states = (input: tf.Tensor) => {
+      const { convFeatures, hiddenStates } = hubertForward(config, parameters, input).intermediates;
+      return { convFeatures: convFeatures as tf.Tensor, hiddenStates: hiddenStates as tf.Tensor[] };
+    };
+    const { convFeatures, hiddenStates } = states(waves);
     // A channel that is normalised over time does not change with the volume, whatever follows.
-    const louder = hubertForward(config, parameters, tf.mul(waves, 8));
-    const change = tf.max(tf.abs(tf.sub(convolutionFeatures, louder.convolutionFeatures))).dataSync()[0]!;
-    expect(change / tf.max(tf.abs(convolutionFeatures)).dataSync()[0]!).toBeLessThan(1e-3);
+    const louder = states(tf.mul(waves, 8));
+    const change = tf.max(tf.abs(tf.sub(convFeatures, louder.convFeatures))).dataSync()[0]!;
+    expect(change / tf.max(tf.abs(convFeatures)).dataSync()[0]!).toBeLessThan(1e-3);
     // Fresh norms have weight 1 and bias 0: every state is normalised.
     for (const state of hiddenStates) {
       const { mean, variance } = tf.moments(state, -1);

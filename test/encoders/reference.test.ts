@@ -40,7 +40,7 @@ async function load(type: string, config: object, preprocessor: object) {
   const engine = await createEngine({ type: 'onnxruntime' });
   const compiled = await engine.compile(
     (tensors) => ({
-      outputs: { features: encoder.forward(new Parameters(tensors.weights), tensors.inputs) },
+      outputs: { features: encoder.forward(new Parameters(tensors.weights), tensors.inputs).features },
     }),
     { name: type, inputs: encoder.inputs, weights },
   );

@@ -117,7 +117,7 @@ describe.each(encoderRegistry)('the contract of $type', ({ type, modality }) => 
 
   it('reads every tensor that it lists, and features depend on nothing else', () => {
     const { parameters, read } = recording(toTensors(encoder.init(1)));
-    const features = encoder.forward(parameters, toTensors(exampleInputs(encoder)));
+    const features = encoder.forward(parameters, toTensors(exampleInputs(encoder))).features;
     expect([...read].sort()).toEqual(Object.keys(encoder.tensorShapes).sort());
     expect(features.shape).toEqual([3, encoder.outputDimension]);
   });
@@ -135,9 +135,9 @@ describe.each(encoderRegistry)('the contract of $type', ({ type, modality }) => 
   it('gives each image or clip the same features alone and among others', () => {
     const parameters = new Parameters(toTensors(encoder.init(1)));
     const inputs = exampleInputs(encoder);
-    const together = encoder.forward(parameters, toTensors(inputs)).arraySync() as number[][];
+    const together = encoder.forward(parameters, toTensors(inputs)).features.arraySync() as number[][];
     for (const index of [0, 2]) {
-      const alone = encoder.forward(parameters, toTensors(rowOf(inputs, index))).dataSync();
+      const alone = encoder.forward(parameters, toTensors(rowOf(inputs, index))).features.dataSync();
       expect(maxAbsDifference(alone, together[index]!)).toBeLessThan(1e-6);
     }
     expect(maxAbsDifference(together[0]!, together[2]!)).toBeGreaterThan(1e-3);
@@ -148,13 +148,13 @@ describe.each(encoderRegistry)('the contract of $type', ({ type, modality }) => 
     const engine = await createEngine({ type: 'onnxruntime', threads: 1 });
     const compiled = await engine.compile(
       (tensors) => ({
-        outputs: { features: encoder.forward(new Parameters(tensors.weights), tensors.inputs) },
+        outputs: { features: encoder.forward(new Parameters(tensors.weights), tensors.inputs).features },
       }),
       { name: type, inputs: encoder.inputs, weights },
     );
     for (const inputs of [exampleInputs(encoder), rowOf(exampleInputs(encoder), 1)]) {
       const { features } = await compiled.run(inputs);
-      const eager = encoder.forward(new Parameters(toTensors(weights)), toTensors(inputs));
+      const eager = encoder.forward(new Parameters(toTensors(weights)), toTensors(inputs)).features;
       expect(features!.shape).toEqual(eager.shape);
       expect(maxAbsDifference(features!.data, eager.dataSync())).toBeLessThan(1e-5);
     }
@@ -168,7 +168,7 @@ describe.each(encoderRegistry)('the contract of $type', ({ type, modality }) => 
     );
     const step: TensorFunction = ({ inputs, state: tensors }) => {
       const { gradients } = valueAndGradients((parameters) => {
-        const features = encoder.forward(new Parameters(parameters), inputs);
+        const features = encoder.forward(new Parameters(parameters), inputs).features;
         return tf.sum(tf.sin(tf.mul(features, 3))) as tf.Scalar;
       }, tensors);
       return { outputs: gradients as TensorMap };
