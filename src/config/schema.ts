@@ -338,9 +338,9 @@ export const configSchema = z
     train: train.prefault({}).describe('How it is learnt.'),
     engine: engine.prefault({}).describe('What computes.'),
     compat: compatSchema
-      .prefault('reference')
+      .prefault('fixed')
       .describe(
-        'Quirks of the published code that change numbers: `reference` (all as published), `fixed` (all as one would want them), or a map of switches, which changes those named.',
+        'Quirks of the published code that change numbers: `reference` (all as published; what the configurations of published rows set), `fixed` (all as one would want them), or a map of switches, which changes those named.',
       ),
     generation: generation
       .prefault({})

@@ -3,6 +3,9 @@ import os from 'node:os';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { engineNames } from '../../src/engine/engines.ts';
+import { benchEncode } from './encode.ts';
+import { benchGenerate } from './generate.ts';
+import { type PublishedEncoder, publishedEncoders } from './random-model.ts';
 import { benchTrainStep, trainStepSizes } from './train-step.ts';
 
 /** `npm run bench -- train-step --size s`: one JSON line a case. */
@@ -14,8 +17,12 @@ function commit(): string {
   }
 }
 
+const print = (result: object): void => console.log(JSON.stringify({ ...result, commit: commit() }));
+
 await yargs(hideBin(process.argv))
   .scriptName('npm run bench --')
+  .option('engine', { choices: engineNames, default: 'onnxruntime' as const })
+  .option('threads', { type: 'number', default: os.availableParallelism() })
   .command(
     'train-step',
     'forward, backward and AdamW of a LoRA step (r = 16 on seven projections, 3 x 128 tokens, 40 supervised each)',
@@ -24,15 +31,30 @@ await yargs(hideBin(process.argv))
         .option('size', {
           choices: trainStepSizes,
           default: 's' as const,
-          describe: 's: 2 layers of 256; m: 4 layers of 896',
+          describe: 's: 2 layers of 256; m: 4 layers of 896; l: Qwen2.5-0.5B, read from bf16 files',
         })
-        .option('engine', { choices: engineNames, default: 'onnxruntime' as const })
-        .option('threads', { type: 'number', default: os.availableParallelism() })
         .option('runs', { type: 'number', default: 15, describe: 'steps measured after the first' }),
-    async (options) => {
-      const result = await benchTrainStep(options);
-      console.log(JSON.stringify({ ...result, commit: commit() }));
-    },
+    async (options) => print(await benchTrainStep(options)),
+  )
+  .command(
+    'encode',
+    'one sample through an encoder of the published shape: 8 frames or 8 clips of 2 s',
+    (command) =>
+      command
+        .option('encoder', {
+          choices: Object.keys(publishedEncoders) as PublishedEncoder[],
+          default: 'clip' as const,
+          describe: 'clip: ViT-L/14; hubert: HuBERT-Large',
+        })
+        .option('runs', { type: 'number', default: 5, describe: 'samples measured after the first' }),
+    async (options) => print(await benchEncode(options)),
+  )
+  .command(
+    'generate',
+    'greedy answers of Qwen2.5-0.5B with adapters: a prompt of 112 tokens, milliseconds a new token',
+    (command) =>
+      command.option('runs', { type: 'number', default: 3, describe: 'answers measured after the first' }),
+    async (options) => print(await benchGenerate(options)),
   )
   .demandCommand(1, 'Name a benchmark.')
   .strict()

@@ -1,4 +1,3 @@
-import os from 'node:os';
 import { loraTargets } from '../../lora/config.ts';
 import { initAdapter } from '../../lora/init.ts';
 import { adapterTensorShapes } from '../../lora/names.ts';
@@ -8,9 +7,12 @@ import { ignoredLabel } from '../../model/loss.ts';
 import { createEngine, type EngineName } from '../../src/engine/engines.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import type { HostTensor } from '../../src/engine/types.ts';
+import { openDecoder } from '../../src/runtime/pretrained.ts';
 import { createTrainState, TrainStep } from '../../train/step.ts';
+import { machine, peakMemory, summarise } from './machine.ts';
+import { qwen2HalfBillion, randomDecoder } from './random-model.ts';
 
-/** Shapes of the step; both have r = 16 on seven projections, 3 x 128 tokens with 40 supervised each. */
+/** Shapes of the step; all have r = 16 on seven projections, 3 x 128 tokens with 40 supervised each. */
 const sizes = {
   s: {
     hidden_size: 256,
@@ -28,6 +30,7 @@ const sizes = {
     intermediate_size: 4864,
     vocab_size: 8192,
   },
+  l: qwen2HalfBillion,
 } as const;
 
 export type TrainStepSize = keyof typeof sizes;
@@ -41,6 +44,7 @@ export interface BenchOptions {
   readonly engine: EngineName;
   readonly size: TrainStepSize;
   readonly threads: number;
+  /** Steps measured after the first. */
   readonly runs: number;
 }
 
@@ -75,7 +79,11 @@ export async function benchTrainStep({ engine: type, size, threads, runs }: Benc
     lossSum: (tensors) => languageModelLossSum(config, tensors, { scale: 2 }),
     inputs: languageModelInputs(config),
     trainable: Object.fromEntries(Object.entries(adapter).map(([name, { shape }]) => [name, shape])),
-    weights: initDecoderWeights(config, 3),
+    // The large one is read from disk, as a user's is.
+    weights:
+      size === 'l'
+        ? (await openDecoder(await randomDecoder('qwen2.5-0.5b', qwen2HalfBillion))).weights
+        : initDecoderWeights(config, 3),
     optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.05 },
     clipNorm: null,
     decayUnusedParameters: false,
@@ -93,20 +101,19 @@ export async function benchTrainStep({ engine: type, size, threads, runs }: Benc
     ({ loss } = await once(run + 1));
     times.push(performance.now() - before);
   }
-  times.sort((a, b) => a - b);
-  const median = times[Math.floor(times.length / 2)]!;
+  const { median_ms, min_ms } = summarise(times);
   return {
     bench: 'train-step',
     size,
     engine: type,
     threads,
     dtype: 'float32',
-    median_ms: Number(median.toFixed(2)),
-    min_ms: Number(times[0]!.toFixed(2)),
-    tokens_per_s: Number(((batch * tokens * 1000) / median).toFixed(1)),
-    peak_rss_mb: Math.round(process.resourceUsage().maxRSS / 1024),
+    median_ms,
+    min_ms,
+    tokens_per_s: Number(((batch * tokens * 1000) / median_ms).toFixed(1)),
+    peak_rss_mb: peakMemory(),
     first_step_ms: Math.round(firstStep),
     loss,
-    machine: `${os.cpus()[0]?.model ?? 'unknown'}, ${os.availableParallelism()} cores`,
+    machine,
   };
 }

@@ -74,7 +74,7 @@ describe('a saved configuration', () => {
   it('names the preset that its switches equal', () => {
     const config = (compat: unknown) => parseConfig({ ...parse(file), compat });
     expect(renderConfig(config('fixed'))).toContain('# as in preset "fixed"');
-    expect(renderConfig(config({ audioTail: 'div7' }))).not.toContain('as in preset');
+    expect(renderConfig(config({ audioTail: 'div8' }))).not.toContain('as in preset');
   });
 });
 

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { COMPAT_PRESETS } from '../../src/config/compat.ts';
 import { loadConfig, parseConfig } from '../../src/config/load.ts';
 import { folderWith, inputError } from './files.ts';
 
@@ -64,16 +65,17 @@ describe('loading', () => {
     });
   });
 
-  it('resolves compat: a preset, a map over reference, and a map over an inherited preset', () => {
+  it('resolves compat: a preset, a map over fixed, and a map over an inherited preset', () => {
     expect(load({ 'main.yaml': `${MINIMAL}compat: fixed` }).config.compat).toMatchObject({
       bosAtInference: true,
       faceColorOrder: 'rgb',
       audioTail: 'div7',
     });
-    expect(load({ 'main.yaml': `${MINIMAL}compat: {audioTail: div7}` }).config.compat).toMatchObject({
-      bosAtInference: false,
-      audioTail: 'div7',
+    expect(load({ 'main.yaml': `${MINIMAL}compat: {audioTail: div8}` }).config.compat).toMatchObject({
+      bosAtInference: true,
+      audioTail: 'div8',
     });
+    expect(load({ 'main.yaml': MINIMAL }).config.compat).toEqual(COMPAT_PRESETS.fixed);
     const over = load({ 'main.yaml': `${MINIMAL}compat: fixed` }, ['compat.bosAtInference=false']).config
       .compat;
     expect(over).toMatchObject({ bosAtInference: false, faceColorOrder: 'rgb', wheelTable: 'corrected' });

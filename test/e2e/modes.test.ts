@@ -64,7 +64,7 @@ describe('inputs', () => {
     }
     const data = await writeManifest('faces.jsonl', withFaces);
     const settings = { 'model.inputs': 'multiface_audio_face_text', 'fusion.queryTokens.audio': 2 };
-    const { err, said } = await trainAndAsk('faces', { ...settings, compat: 'fixed' }, data);
+    const { err, said } = await trainAndAsk('faces', { ...settings, compat: 'reference' }, data);
     expect(err).toContain('Features: 10 computed');
     expect(err + said).not.toContain('stand in for faces');
   });

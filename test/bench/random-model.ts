@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import { join } from 'node:path';
+import type { TensorShapes } from '../../encoders/encoder.ts';
+import { createEncoder } from '../../encoders/registry.ts';
+import { decoderTensorShapes, parseDecoderConfig } from '../../model/decoder.ts';
+import { writeSafetensors } from '../../src/io/safetensors.ts';
+
+/**
+ * Models of the published shapes with random weights, written to disk as the published ones are: a folder in Hugging
+ * Face layout with bf16 weights. Speed and memory depend on shapes alone.
+ */
+
+/** `config.json` of Qwen2.5-0.5B. */
+export const qwen2HalfBillion = {
+  model_type: 'qwen2',
+  hidden_size: 896,
+  intermediate_size: 4864,
+  num_hidden_layers: 24,
+  num_attention_heads: 14,
+  num_key_value_heads: 2,
+  vocab_size: 151_936,
+  max_position_embeddings: 32_768,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1e6,
+  tie_word_embeddings: true,
+  hidden_act: 'silu',
+};
+
+/** Files of the published encoders, by type of the encoder registry. */
+export const publishedEncoders = {
+  clip: {
+    config: {
+      projection_dim: 768,
+      vision_config: {
+        hidden_size: 1024,
+        intermediate_size: 4096,
+        num_hidden_layers: 24,
+        num_attention_heads: 16,
+        image_size: 224,
+        patch_size: 14,
+        hidden_act: 'quick_gelu',
+      },
+    },
+    preprocessor: {
+      size: 224,
+      crop_size: 224,
+      image_mean: [0.48145466, 0.4578275, 0.40821073],
+      image_std: [0.26862954, 0.26130258, 0.27577711],
+    },
+  },
+  hubert: {
+    config: {
+      hidden_size: 1024,
+      intermediate_size: 4096,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      feat_extract_norm: 'layer',
+      conv_bias: true,
+      do_stable_layer_norm: true,
+      num_conv_pos_embeddings: 128,
+      num_conv_pos_embedding_groups: 16,
+    },
+    preprocessor: { do_normalize: true, sampling_rate: 16_000 },
+  },
+} as const;
+
+export type PublishedEncoder = keyof typeof publishedEncoders;
+
+/** Numbers of a linear congruential generator: even, fast, and good enough to be multiplied. */
+function randomValues(shape: readonly number[], name: string, seed: number): Float32Array {
+  const count = shape.reduce((product, size) => product * size, 1);
+  const data = new Float32Array(count);
+  if (shape.length === 1) return data.fill(name.endsWith('.bias') ? 0 : 1);
+  if (name.endsWith('weight_g')) return data.fill(1);
+  let state = seed >>> 0;
+  for (let i = 0; i < count; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    data[i] = (state / 2 ** 32 - 0.5) * 0.07; // Standard deviation 0.02.
+  }
+  return data;
+}
+
+async function writeModel(
+  name: string,
+  shapes: TensorShapes,
+  files: Readonly<Record<string, object>>,
+): Promise<string> {
+  const folder = join(os.tmpdir(), 'affectgpt-bench', name);
+  // The last file written: what is there without it was interrupted.
+  if (existsSync(join(folder, 'config.json'))) return folder;
+  await mkdir(folder, { recursive: true });
+  const tensors = Object.entries(shapes).map(([tensor, shape], index) => [
+    tensor,
+    {
+      dtype: 'F32' as const,
+      shape,
+      storage: 'BF16' as const,
+      data: () => randomValues(shape, tensor, index + 1),
+    },
+  ]);
+  await writeSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(tensors));
+  for (const [file, content] of Object.entries(files)) {
+    await writeFile(join(folder, file), JSON.stringify(content));
+  }
+  return folder;
+}
+
+/** A folder with a random Qwen2 of this `config.json`; written at the first call (bf16), found at later ones. */
+export function randomDecoder(name: string, config: object): Promise<string> {
+  return writeModel(name, decoderTensorShapes(parseDecoderConfig(config)), { 'config.json': config });
+}
+
+/** A folder with a random encoder of the published shape, as `randomDecoder`. */
+export function randomEncoder(type: PublishedEncoder): Promise<string> {
+  const { config, preprocessor } = publishedEncoders[type];
+  return writeModel(`${type}-large`, createEncoder(type, { config, preprocessor }).tensorShapes, {
+    'preprocessor_config.json': preprocessor,
+    'config.json': config,
+  });
+}
