@@ -2,47 +2,34 @@ import * as tf from '@tensorflow/tfjs';
 import { z } from 'zod';
 import { linear } from '../lora/linear.ts';
 import type { Parameters } from '../src/engine/parameters.ts';
-import type { HostTensorMap } from '../src/engine/types.ts';
-import { parseImagePreprocessing, preprocessFrames } from './clip-preprocessing.ts';
-import { type EncoderDefinition, type EncoderOutput, parseModelFile } from './encoder.ts';
-import { constant, drawTensors, normal, type TensorPlan, tensorShapes } from './tensor-plan.ts';
-import { activationByName, layerNorm, repeatForBatch, selfAttention } from './transformer.ts';
+import type { EncoderDefinition, EncoderOutput } from './encoder.ts';
+import { parseImagePreprocessing } from './image-preprocessing.ts';
+import { count, parseModelFile } from './model-file.ts';
+import { embedPatches, patchPlan } from './patch-embedding.ts';
+import { normal, normPlan, type TensorPlan } from './tensor-plan.ts';
+import { layerNorm, repeatForBatch } from './transformer.ts';
+import {
+  parseVisionTower,
+  patchCount,
+  type VisionTowerConfig,
+  visionLayers,
+  visionLayersPlan,
+} from './vision-tower.ts';
+import { fixedImageSize, makeVisualEncoder } from './visual-encoder.ts';
 
-export interface ClipVisionConfig {
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numHiddenLayers: number;
-  readonly numAttentionHeads: number;
-  readonly imageSize: number;
-  readonly patchSize: number;
-  readonly hiddenAct: string;
-  readonly layerNormEps: number;
+export interface ClipVisionConfig extends VisionTowerConfig {
   readonly projectionDim: number;
 }
 
-const count = z.int().positive();
-
 /** Defaults are those of Hugging Face's CLIPVisionConfig, which published files rely on. */
-const visionSchema = z
-  .looseObject({
-    hidden_size: count.default(768),
-    intermediate_size: count.default(3072),
-    num_hidden_layers: count.default(12),
-    num_attention_heads: count.default(12),
-    num_channels: z.literal(3, 'only RGB images (3) are supported').default(3),
-    image_size: count.default(224),
-    patch_size: count.default(32),
-    hidden_act: z.string().default('quick_gelu'),
-    layer_norm_eps: z.number().positive().default(1e-5),
-    projection_dim: count.default(512),
-  })
-  .refine(
-    (c) => c.hidden_size % c.num_attention_heads === 0,
-    'hidden_size is no multiple of num_attention_heads',
-  )
-  .refine((c) => c.image_size % c.patch_size === 0, 'image_size is no multiple of patch_size');
-
-const wholeSchema = z.looseObject({ vision_config: visionSchema, projection_dim: count.default(512) });
+const family = {
+  wholeType: 'clip',
+  towerType: 'clip_vision_model',
+  patchSize: 32,
+  hiddenAct: 'quick_gelu',
+  layerNormEps: 1e-5,
+};
+const projectionSchema = z.looseObject({ projection_dim: count.default(512) });
 
 /**
  * Reads the `config.json` of a whole CLIP model or of its vision tower alone. In a whole model the projection's
@@ -50,75 +37,33 @@ const wholeSchema = z.looseObject({ vision_config: visionSchema, projection_dim:
  * @throws InputError `ENCODER_CONFIG_INVALID`
  */
 export function parseClipConfig(json: unknown): ClipVisionConfig {
-  const whole = typeof json === 'object' && json !== null && 'vision_config' in json;
-  const outer = whole ? parseModelFile(wholeSchema, json, 'config.json') : undefined;
-  const vision = outer?.vision_config ?? parseModelFile(visionSchema, json, 'config.json');
-  return {
-    hiddenSize: vision.hidden_size,
-    intermediateSize: vision.intermediate_size,
-    numHiddenLayers: vision.num_hidden_layers,
-    numAttentionHeads: vision.num_attention_heads,
-    imageSize: vision.image_size,
-    patchSize: vision.patch_size,
-    hiddenAct: vision.hidden_act,
-    layerNormEps: vision.layer_norm_eps,
-    projectionDim: outer?.projection_dim ?? vision.projection_dim,
-  };
+  const tower = parseVisionTower(json, family);
+  return { ...tower, projectionDim: parseModelFile(projectionSchema, json, 'config.json').projection_dim };
 }
 
 /** All tensors of the tower and how a fresh one is drawn (Hugging Face's CLIP initialisation). */
 export function clipTensorPlan(config: ClipVisionConfig): TensorPlan {
-  const { hiddenSize, intermediateSize, patchSize } = config;
-  const patches = (config.imageSize / patchSize) ** 2;
-  const base = hiddenSize ** -0.5;
-  const residual = base * (2 * config.numHiddenLayers) ** -0.5;
-  const plan: TensorPlan = {};
-  const norm = (name: string): void => {
-    plan[`${name}.weight`] = { shape: [hiddenSize], init: constant(1) };
-    plan[`${name}.bias`] = { shape: [hiddenSize], init: constant(0) };
-  };
-  const dense = (name: string, outputs: number, inputs: number, std: number): void => {
-    plan[`${name}.weight`] = { shape: [outputs, inputs], init: normal(std) };
-    plan[`${name}.bias`] = { shape: [outputs], init: constant(0) };
-  };
-
+  const { hiddenSize, patchSize } = config;
+  const base = normal(hiddenSize ** -0.5);
+  const residual = normal(hiddenSize ** -0.5 * (2 * config.numHiddenLayers) ** -0.5);
   const embeddings = 'vision_model.embeddings';
-  plan[`${embeddings}.class_embedding`] = { shape: [hiddenSize], init: normal(base) };
-  plan[`${embeddings}.patch_embedding.weight`] = {
-    shape: [hiddenSize, 3, patchSize, patchSize],
-    init: normal(0.02),
+  return {
+    [`${embeddings}.class_embedding`]: { shape: [hiddenSize], init: base },
+    ...patchPlan(`${embeddings}.patch_embedding`, hiddenSize, patchSize, normal(0.02), false),
+    [`${embeddings}.position_embedding.weight`]: {
+      shape: [patchCount(config) + 1, hiddenSize],
+      init: normal(0.02),
+    },
+    ...normPlan('vision_model.pre_layrnorm', hiddenSize),
+    ...visionLayersPlan(config, {
+      attentionInput: residual,
+      attentionOutput: base,
+      fc1: normal((2 * hiddenSize) ** -0.5),
+      fc2: residual,
+    }),
+    ...normPlan('vision_model.post_layernorm', hiddenSize),
+    'visual_projection.weight': { shape: [config.projectionDim, hiddenSize], init: base },
   };
-  plan[`${embeddings}.position_embedding.weight`] = { shape: [patches + 1, hiddenSize], init: normal(0.02) };
-  norm('vision_model.pre_layrnorm');
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const prefix = `vision_model.encoder.layers.${layer}`;
-    for (const projection of ['q_proj', 'k_proj', 'v_proj']) {
-      dense(`${prefix}.self_attn.${projection}`, hiddenSize, hiddenSize, residual);
-    }
-    dense(`${prefix}.self_attn.out_proj`, hiddenSize, hiddenSize, base);
-    norm(`${prefix}.layer_norm1`);
-    norm(`${prefix}.layer_norm2`);
-    dense(`${prefix}.mlp.fc1`, intermediateSize, hiddenSize, (2 * hiddenSize) ** -0.5);
-    dense(`${prefix}.mlp.fc2`, hiddenSize, intermediateSize, residual);
-  }
-  norm('vision_model.post_layernorm');
-  plan['visual_projection.weight'] = { shape: [config.projectionDim, hiddenSize], init: normal(base) };
-  return plan;
-}
-
-/** Patches as rows times the flattened kernel: `[images, 3, size, size]` to `[images, patches, hidden]`. */
-function embedPatches(config: ClipVisionConfig, weight: tf.Tensor, pixelValues: tf.Tensor): tf.Tensor {
-  const { patchSize, hiddenSize } = config;
-  const images = pixelValues.shape[0]!;
-  const grid = config.imageSize / patchSize;
-  const unfolded = tf.transpose(
-    tf.reshape(pixelValues, [images, 3, grid, patchSize, grid, patchSize]),
-    [0, 2, 4, 1, 3, 5],
-  );
-  const length = 3 * patchSize * patchSize;
-  const rows = tf.reshape(unfolded, [images * grid * grid, length]);
-  const embedded = tf.matMul(rows, tf.reshape(weight, [hiddenSize, length]), false, true);
-  return tf.reshape(embedded, [images, grid * grid, hiddenSize]);
 }
 
 /**
@@ -133,33 +78,25 @@ export function clipVisionForward(
   parameters: Parameters,
   pixelValues: tf.Tensor,
 ): EncoderOutput {
-  const { hiddenSize, layerNormEps, numAttentionHeads } = config;
-  const activation = activationByName(config.hiddenAct);
+  const { hiddenSize, layerNormEps } = config;
   const tower = parameters.at('vision_model');
   const embeddings = tower.at('embeddings');
   const images = pixelValues.shape[0]!;
-  const tokens = (config.imageSize / config.patchSize) ** 2 + 1;
-  const size = { batch: images, tokens };
+  const size = { batch: images, tokens: patchCount(config) + 1 };
 
-  const patches = embedPatches(config, embeddings.get('patch_embedding.weight'), pixelValues);
+  const patches = embedPatches(embeddings.at('patch_embedding'), pixelValues, config.patchSize);
   const classToken = tf.reshape(embeddings.get('class_embedding'), [1, 1, hiddenSize]);
   const sequence = tf.add(
     tf.concat([repeatForBatch(classToken, images), patches], 1),
     tf.expandDims(embeddings.get('position_embedding.weight'), 0),
   );
-  let x = layerNorm(
+  const x = layerNorm(
     tower.at('pre_layrnorm'), // The published name lacks a letter.
-    tf.reshape(sequence, [images * tokens, hiddenSize]),
+    tf.reshape(sequence, [images * size.tokens, hiddenSize]),
     layerNormEps,
   );
-  for (let index = 0; index < config.numHiddenLayers; index++) {
-    const layer = tower.at('encoder.layers').at(index);
-    const attentionInput = layerNorm(layer.at('layer_norm1'), x, layerNormEps);
-    x = tf.add(x, selfAttention(layer.at('self_attn'), attentionInput, numAttentionHeads, size));
-    const mlpInput = layerNorm(layer.at('layer_norm2'), x, layerNormEps);
-    x = tf.add(x, linear(layer.at('mlp.fc2'), activation(linear(layer.at('mlp.fc1'), mlpInput))));
-  }
-  const lastHiddenState = tf.reshape(x, [images, tokens, hiddenSize]);
+  const last = visionLayers(config, tower, x, size).at(-1)!;
+  const lastHiddenState = tf.reshape(last, [images, size.tokens, hiddenSize]);
   const first = tf.reshape(tf.slice(lastHiddenState, [0, 0, 0], [images, 1, hiddenSize]), [
     images,
     hiddenSize,
@@ -174,21 +111,14 @@ export const clip: EncoderDefinition = {
   modality: 'visual',
   create(files) {
     const config = parseClipConfig(files.config);
-    activationByName(config.hiddenAct);
-    const preprocessing = parseImagePreprocessing(files.preprocessor);
-    const plan = clipTensorPlan(config);
-    const { imageSize } = config;
-    return {
+    const preprocessing = parseImagePreprocessing(files.preprocessor, 'CLIPImageProcessor');
+    return makeVisualEncoder({
       type: 'clip',
-      modality: 'visual',
       outputDimension: config.projectionDim,
-      tensorShapes: tensorShapes(plan),
-      tensorAliases: {},
-      tensorPrefixes: [],
-      init: (seed): HostTensorMap => drawTensors(plan, seed),
-      inputs: { pixelValues: { dtype: 'float32', shape: ['images', 3, imageSize, imageSize] } },
-      preprocess: (frames) => ({ pixelValues: preprocessFrames(frames, preprocessing, imageSize) }),
-      forward: (parameters, { pixelValues }) => clipVisionForward(config, parameters, pixelValues!),
-    };
+      plan: clipTensorPlan(config),
+      preprocessing,
+      imageSize: fixedImageSize(preprocessing, config.imageSize),
+      forward: (parameters, pixelValues) => clipVisionForward(config, parameters, pixelValues),
+    });
   },
 };

@@ -1,5 +1,4 @@
 import type * as tf from '@tensorflow/tfjs';
-import type { z } from 'zod';
 import type { Parameters } from '../src/engine/parameters.ts';
 import type { HostTensorMap, InputSpec, TensorMap } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
@@ -50,9 +49,11 @@ interface EncoderBase {
   readonly type: string;
   /** Length of a feature vector. */
   readonly outputDimension: number;
-  /** Every tensor that `forward` reads, and no other. */
+  /** Every tensor that the features depend on, and no other. */
   readonly tensorShapes: TensorShapes;
-  /** Other names under which a tensor may be stored, by its name in `tensorShapes`. */
+  /** Tensors behind the features that only `intermediates` need; `forward` does without where they are missing. */
+  readonly intermediateTensorShapes?: TensorShapes;
+  /** Other names under which a tensor may be stored, by its own name. */
   readonly tensorAliases: Readonly<Record<string, readonly string[]>>;
   /** Prefixes that a checkpoint may put before every name, e.g. `hubert.` in a fine-tuned model. */
   readonly tensorPrefixes: readonly string[];
@@ -91,32 +92,12 @@ export interface EncoderDefinition {
   create(files: EncoderFiles): Encoder;
 }
 
-/**
- * Checks parsed JSON of a model folder against a schema.
- * @throws InputError `ENCODER_CONFIG_INVALID` naming the file and every fault
- */
-export function parseModelFile<Schema extends z.ZodType>(
-  schema: Schema,
-  json: unknown,
-  fileName: string,
-): z.output<Schema> {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const faults = result.error.issues.map(
-    (issue) => `${issue.path.join('.') || '(whole file)'}: ${issue.message}`,
-  );
-  throw new InputError(
-    'ENCODER_CONFIG_INVALID',
-    `The ${fileName} does not describe a usable model: ${faults.join('; ')}.`,
-  );
-}
-
 /** Faults of a checkpoint that are named in one message. */
 const faultsShown = 10;
 
 /**
- * Picks an encoder's tensors out of a checkpoint, under the names of `tensorShapes`: resolves prefixes and older
- * names, leaves everything else (a text tower, a training head) aside.
+ * Picks an encoder's tensors out of a checkpoint, under the names of `tensorShapes` and `intermediateTensorShapes`:
+ * resolves prefixes and older names, leaves everything else (a text tower, a training head) aside.
  * @throws InputError `ENCODER_WEIGHTS_MISMATCH` with the missing and wrongly shaped tensors
  */
 export function selectEncoderTensors<Stored extends { readonly shape: readonly number[] }>(
@@ -125,15 +106,17 @@ export function selectEncoderTensors<Stored extends { readonly shape: readonly n
 ): Record<string, Stored> {
   const selected: Record<string, Stored> = {};
   const faults: string[] = [];
-  for (const [name, shape] of Object.entries(encoder.tensorShapes)) {
+  const wanted = { ...encoder.intermediateTensorShapes, ...encoder.tensorShapes };
+  for (const [name, shape] of Object.entries(wanted)) {
     const candidates = [name, ...(encoder.tensorAliases[name] ?? [])].flatMap((candidate) =>
       ['', ...encoder.tensorPrefixes].map((prefix) => prefix + candidate),
     );
     const stored = candidates
       .map((candidate) => checkpoint.get(candidate))
       .find((tensor) => tensor !== undefined);
-    if (stored === undefined) faults.push(`${name} is missing`);
-    else if (stored.shape.join() !== shape.join()) {
+    if (stored === undefined) {
+      if (name in encoder.tensorShapes) faults.push(`${name} is missing`);
+    } else if (stored.shape.join() !== shape.join()) {
       faults.push(`${name} has shape [${stored.shape}] instead of [${shape}]`);
     } else selected[name] = stored;
   }

@@ -16,6 +16,22 @@ export const uniform = (bound: number): Initialiser => ({ kind: 'uniform', bound
 /** The tensors of a module by name: the one list from which both shapes and fresh weights are made. */
 export type TensorPlan = Record<string, { readonly shape: readonly number[]; readonly init: Initialiser }>;
 
+/** A layer norm as PyTorch starts it. */
+export function normPlan(name: string, size: number): TensorPlan {
+  return {
+    [`${name}.weight`]: { shape: [size], init: constant(1) },
+    [`${name}.bias`]: { shape: [size], init: constant(0) },
+  };
+}
+
+/** A linear layer without bias at the start. */
+export function densePlan(name: string, outputs: number, inputs: number, init: Initialiser): TensorPlan {
+  return {
+    [`${name}.weight`]: { shape: [outputs, inputs], init },
+    [`${name}.bias`]: { shape: [outputs], init: constant(0) },
+  };
+}
+
 export function tensorShapes(plan: TensorPlan): TensorShapes {
   return Object.fromEntries(Object.entries(plan).map(([name, { shape }]) => [name, shape]));
 }

@@ -1,9 +1,36 @@
+import { z } from 'zod';
 import type { HostTensor } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
 import type { WaveformPolicy, Waveforms } from './encoder.ts';
+import { oneOf, only, parseModelFile } from './model-file.ts';
+
+/** Two seconds at 16 kHz: the length of every clip. */
+export const clipSamples = 32_000;
 
 /** Added to the variance, as in Hugging Face's Wav2Vec2FeatureExtractor. */
 const varianceFloor = 1e-7;
+
+/** What `preprocessor_config.json` says about sound. */
+export interface WaveformPreprocessing {
+  /** Zero mean and unit variance. */
+  readonly doNormalize: boolean;
+}
+
+const schema = z.looseObject({
+  feature_extractor_type: oneOf('Wav2Vec2FeatureExtractor'),
+  do_normalize: z.boolean().default(true),
+  feature_size: only(1),
+  sampling_rate: only(16_000),
+});
+
+/**
+ * Reads `preprocessor_config.json` of a Wav2Vec2FeatureExtractor. Padding and `return_attention_mask` have nothing to
+ * do: clips are equally long, so that a mask would hide nothing.
+ * @throws InputError `ENCODER_CONFIG_INVALID`
+ */
+export function parseWaveformPreprocessing(json: unknown): WaveformPreprocessing {
+  return { doNormalize: parseModelFile(schema, json, 'preprocessor_config.json').do_normalize };
+}
 
 function meanOf(values: Float32Array): number {
   let sum = 0;

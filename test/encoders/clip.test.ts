@@ -1,13 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { clip, clipVisionForward, parseClipConfig } from '../../encoders/clip.ts';
-import {
-  parseImagePreprocessing,
-  preprocessFrames,
-  resizeAndCrop,
-} from '../../encoders/clip-preprocessing.ts';
 import { selectEncoderTensors } from '../../encoders/encoder.ts';
-import { resizeBicubic } from '../../encoders/image-resize.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
 import {
   expectGolden,
@@ -26,11 +20,6 @@ beforeAll(async () => {
   fixture = await loadFixture('clip_vision');
   preprocessor = await readJson(`${fixture.folder}/preprocessor_config.json`);
 });
-
-const image = (name: string) => {
-  const { data, shape } = fixture.tensors[name]!;
-  return { data: Uint8Array.from(data), height: shape[0]!, width: shape[1]! };
-};
 
 describe('the CLIP vision tower', () => {
   it('agrees with Hugging Face at every stage', () => {
@@ -67,45 +56,20 @@ describe('the CLIP vision tower', () => {
 
   it('names all faults of a configuration', () => {
     const config = {
-      vision_config: { hidden_size: 30, num_attention_heads: 4, image_size: 56, patch_size: 15 },
+      vision_config: { hidden_size: 30, num_attention_heads: 4, image_size: 8, patch_size: 15 },
     };
-    expect(() => parseClipConfig(config)).toThrow(/multiple of num_attention_heads.*multiple of patch_size/);
-  });
-});
-
-describe('image preprocessing', () => {
-  it.each(['preprocessor_config.json', 'preprocessor_config.old-form.json'])(
-    'resizes, crops and normalises exactly as Pillow and the image processor do (%s)',
-    async (file) => {
-      const settings = parseImagePreprocessing(await readJson(`${fixture.folder}/${file}`));
-      const expectedBytes = fixture.tensors.resized_u8!.data;
-      const expectedValues = fixture.tensors.pixel_values!.data;
-      const plane = 56 * 56;
-      ['image.0', 'image.1'].forEach((name, i) => {
-        const resized = resizeAndCrop(image(name), settings);
-        const planar = Array.from({ length: 3 * plane }, (_, at) => {
-          return resized.data[(at % plane) * 3 + Math.floor(at / plane)]!;
-        });
-        expect(planar).toEqual(Array.from(expectedBytes.subarray(i * 3 * plane, (i + 1) * 3 * plane)));
-        const { data } = preprocessFrames({ ...image(name), count: 1 }, settings, 56);
-        data.forEach((value, at) => {
-          expect(Math.abs(value - expectedValues[i * 3 * plane + at]!)).toBeLessThan(1e-6);
-        });
-      });
-    },
-  );
-
-  it('leaves frames of the right size untouched', () => {
-    const data = Uint8Array.from({ length: 56 * 56 * 3 }, (_, i) => (i * 37) % 256);
-    const frame = { data, height: 56, width: 56 };
-    expect(resizeAndCrop(frame, parseImagePreprocessing(preprocessor)).data).toEqual(data);
-    expect(resizeBicubic(frame, 56, 56).data).toBe(data);
+    expect(() => parseClipConfig(config)).toThrow(/multiple of num_attention_heads.*smaller than patch_size/);
   });
 
-  it('refuses a crop that is larger than the image', () => {
-    const settings = { ...parseImagePreprocessing(preprocessor), resize: null };
-    expect(() => resizeAndCrop(image('image.1'), settings)).toThrow(
-      /crop of 56x56 pixels out of an image of 41x37/,
-    );
+  it('refuses what would change the features', () => {
+    const whole = fixture.config as { vision_config: object };
+    const refusal = (change: object) => () =>
+      parseClipConfig({ ...whole, vision_config: { ...whole.vision_config, ...change } });
+    expect(refusal({ num_channels: 1 })).toThrow(/vision_config\.num_channels: is 1; only 3 is supported/);
+    expect(refusal({ image_size: [56, 42] })).toThrow(/image_size: .*squares/);
+    expect(refusal({ model_type: 'siglip_vision_model' })).toThrow(/model_type: is "siglip_vision_model"/);
+    expect(() => parseClipConfig({ ...whole, model_type: 'chinese_clip' })).toThrow(/"chinese_clip"/);
+    const crop = { ...(preprocessor as object), crop_size: { height: 42, width: 42 } };
+    expect(() => clip.create({ config: whole, preprocessor: crop })).toThrow(/42x42 pixels.*56x56/);
   });
 });

@@ -88,7 +88,18 @@ describe('HuBERT', () => {
     expect(() => parseHubertConfig(config)).toThrow(/at least 3 layers/);
     expect(() => parseHubertConfig({ conv_stride: [5], hidden_act: 'gelu' })).toThrow(/differ in length/);
     expect(() => hubert.create({ config: { hidden_act: 'mish' }, preprocessor })).toThrow(/"mish"/);
-    expect(() => hubert.create({ config: {}, preprocessor: { sampling_rate: 8000 } })).toThrow(/16000 Hz/);
+    for (const key of ['add_adapter', 'conv_pos_batch_norm']) {
+      expect(() => parseHubertConfig({ [key]: true })).toThrow(`${key}: is true; only false is supported`);
+    }
+    expect(() => parseHubertConfig({ adapter_attn_dim: 16 })).toThrow(/adapter_attn_dim: is 16/);
+    expect(() => parseHubertConfig({ model_type: 'wav2vec2' })).toThrow(/model_type: is "wav2vec2"/);
+    const spectrogram = { feature_extractor_type: 'ASTFeatureExtractor', feature_size: 80 };
+    expect(() => hubert.create({ config: {}, preprocessor: spectrogram })).toThrow(
+      /AST.*feature_size: is 80/,
+    );
+    expect(() => hubert.create({ config: {}, preprocessor: { sampling_rate: 8000 } })).toThrow(
+      /is 8000; only 16000/,
+    );
   });
 });
 
