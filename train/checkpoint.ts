@@ -53,6 +53,8 @@ const stateSchema = z.strictObject({
   configHash: z.string(),
   /** The settings behind the hash, by dotted key. */
   config: z.record(z.string(), z.json()) as z.ZodType<Record<string, JsonValue>>,
+  /** Where the weights come from, if not from training here. Nothing more than they is known then. */
+  imported: z.strictObject({ file: z.string(), sha256: z.string() }).optional(),
 });
 
 /** `state.json`: everything of a run that is not a tensor. */
@@ -77,6 +79,8 @@ export interface SaveOptions {
   readonly adapter?: AdapterDescription | undefined;
   /** Newest checkpoints that stay. */
   readonly keep: number;
+  /** False where there are no moments, as of imported weights: the checkpoint can be used, not trained on. */
+  readonly moments?: boolean;
 }
 
 /** Is this our name of an adapter's tensor? Those are saved apart, in PEFT's layout. */
@@ -112,7 +116,7 @@ export function checkAdapterDescribed(shapes: TensorShapes, adapter: AdapterDesc
  * @throws InputError `DISK_FULL` and others of `fileError`; the former checkpoint and `latest` are then as before
  */
 export async function saveCheckpoint(options: SaveOptions): Promise<string> {
-  const { runFolder, state, shapes, tensors, adapter, keep } = options;
+  const { runFolder, state, shapes, tensors, adapter, keep, moments = true } = options;
   const parent = checkpointsFolder(runFolder);
   await mkdir(parent, { recursive: true });
   const folder = join(parent, checkpointName(state.step));
@@ -147,11 +151,13 @@ export async function saveCheckpoint(options: SaveOptions): Promise<string> {
         files.other,
         Object.fromEntries(others.map((name) => [name, stored(name, shapes[name]!)])),
       );
-      const moments = Object.entries(momentShapes(shapes));
-      await safetensors(
-        files.optimizer,
-        Object.fromEntries(moments.map(([name, shape]) => [name, stored(name, shape)])),
-      );
+      if (moments) {
+        const entries = Object.entries(momentShapes(shapes));
+        await safetensors(
+          files.optimizer,
+          Object.fromEntries(entries.map(([name, shape]) => [name, stored(name, shape)])),
+        );
+      }
       await text(files.state, state);
       await writeChecksums(temporary, written);
     },
@@ -217,7 +223,7 @@ async function open(folder: string, shapes: TensorShapes, withOptimizer: boolean
   if ((await stat(folder).catch(() => undefined))?.isDirectory() !== true) {
     throw new InputError('CHECKPOINT_NOT_FOUND', `${folder} is not a folder, so no checkpoint is there.`);
   }
-  await checkFormatVersion(folder);
+  await checkState(folder, withOptimizer);
   const listed = await verifyChecksums(folder, {
     required: [files.state, files.other, ...(withOptimizer ? [files.optimizer] : [])],
     optional: [files.adapter, files.adapterConfig],
@@ -243,8 +249,11 @@ async function open(folder: string, shapes: TensorShapes, withOptimizer: boolean
   return { state, parameters, moments };
 }
 
-/** Says so where a later version wrote the folder, before anything else is looked at. */
-async function checkFormatVersion(folder: string): Promise<void> {
+/**
+ * Says so where a later version wrote the folder, or where a run shall go on from imported weights, before anything else is
+ * looked at.
+ */
+async function checkState(folder: string, withOptimizer: boolean): Promise<void> {
   const path = join(folder, files.state);
   const json = await readCheckedJson(path, z.unknown()).catch((error: unknown) => {
     // Whatever else is wrong with the file is told with the checksums of all files.
@@ -256,6 +265,12 @@ async function checkFormatVersion(folder: string): Promise<void> {
     throw new InputError(
       'CHECKPOINT_VERSION',
       `The checkpoint ${folder} has format version ${version}; this version of affectgpt reads version ${checkpointFormatVersion}. Use the version it was written with, or a later one.`,
+    );
+  }
+  if (withOptimizer && isJsonObject(json) && json.imported !== undefined) {
+    throw new InputError(
+      'RESUME_IMPORTED',
+      `${folder} was imported: it holds weights, and neither the optimizer's moments nor the place in the data that training would go on from. It can be asked and evaluated. To train, choose another output folder.`,
     );
   }
 }
@@ -272,7 +287,10 @@ export async function loadWeights(folder: string, shapes: TensorShapes): Promise
   return { state, parameters: await readAll(parameters) };
 }
 
-/** As `loadWeights`, with the optimizer's moments: what a run needs to go on, bit for bit. */
+/**
+ * As `loadWeights`, with the optimizer's moments: what a run needs to go on, bit for bit.
+ * @throws InputError those of `loadWeights`; `RESUME_IMPORTED` where the weights were imported
+ */
 export async function loadCheckpoint(folder: string, shapes: TensorShapes): Promise<Checkpoint> {
   const { state, parameters, moments } = await open(folder, shapes, true);
   return { state, parameters: await readAll(parameters), moments: await readAll(moments) };

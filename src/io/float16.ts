@@ -51,3 +51,33 @@ export function float32ToBfloat16(source: Float32Array, target: Uint16Array): vo
     target[index] = isNan ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
   }
 }
+
+/**
+ * Single precision to IEEE half precision, rounding to the nearest, ties to even. Values of 65,520 or more become
+ * infinite; NaN stays NaN. `target` has the length of `source`.
+ */
+export function float32ToHalf(source: Float32Array, target: Uint16Array): void {
+  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length);
+  for (let index = 0; index < bits.length; index++) {
+    const sign = (bits[index]! >>> 16) & 0x8000;
+    target[index] = sign | halfMagnitude(bits[index]! & 0x7fffffff);
+  }
+}
+
+/** The bits of a half without its sign, from those of a single without its sign. */
+function halfMagnitude(single: number): number {
+  const infinity = 0x7f800000;
+  const overflow = 0x477ff000; // 65,520
+  const smallestNormal = 0x38800000; // 2 ** -14
+  if (single > infinity) return 0x7e00;
+  if (single >= overflow) return 0x7c00;
+  if (single >= smallestNormal) return (single + 0xfff + ((single >>> 13) & 1) - 0x38000000) >>> 13;
+  // Subnormal halves are multiples of 2 ** -24.
+  const shift = 126 - (single >>> 23);
+  if (shift > 24) return 0;
+  const significand = (single & 0x7fffff) | 0x800000;
+  const half = significand >>> shift;
+  const rest = significand - (half << shift);
+  const middle = 1 << (shift - 1);
+  return half + Number(rest > middle || (rest === middle && (half & 1) === 1));
+}

@@ -1,5 +1,4 @@
-/** safetensors files and checkpoints made of them, see https://github.com/huggingface/safetensors. */
-export { openCheckpoint } from './safetensors/checkpoint.ts';
+/** safetensors files, see https://github.com/huggingface/safetensors. */
 export type { SafetensorsDtype, SafetensorsEntry } from './safetensors/header.ts';
 export type { SafetensorsData, SafetensorsFile } from './safetensors/read.ts';
 export { openSafetensors, readFloat32, readTensor } from './safetensors/read.ts';

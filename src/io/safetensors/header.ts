@@ -23,7 +23,7 @@ export const safetensorsDtypes = Object.keys(elementBytes) as SafetensorsDtype[]
 /** Largest header that the official library accepts. */
 export const maxHeaderBytes = 100_000_000;
 
-/** Where a tensor lies: `begin` and `end` are absolute byte offsets in `file`. */
+/** Where a tensor lies: `begin` and `end` are absolute byte offsets in `file`, of safetensors or of torch. */
 export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
@@ -31,6 +31,11 @@ export interface SafetensorsEntry {
   readonly file: string;
   readonly begin: number;
   readonly end: number;
+  /**
+   * Elements from one index to the next along each axis, where they are not in row-major order: transposed views in
+   * files of torch. Reading puts them in order.
+   */
+  readonly strides?: readonly number[];
 }
 
 export interface SafetensorsHeader {

@@ -97,18 +97,49 @@ async function readRange(handle: FileHandle, entry: SafetensorsEntry, target: Ui
   }
 }
 
+/** Elements of a strided tensor in row-major order. `target` has as many elements as `shape`. */
+function gather(
+  source: SafetensorsData,
+  target: SafetensorsData,
+  shape: readonly number[],
+  strides: readonly number[],
+): void {
+  const index = shape.map(() => 0);
+  let from = 0;
+  for (let to = 0; to < target.length; to++) {
+    target[to] = source[from]!;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      from += strides[axis]!;
+      if (++index[axis]! < shape[axis]!) break;
+      from -= shape[axis]! * strides[axis]!;
+      index[axis] = 0;
+    }
+  }
+}
+
 /**
- * Reads one tensor as it is stored: row-major, I64 as `BigInt64Array`, F16 and BF16 as bit patterns.
+ * Reads one tensor as it is stored, in row-major order: I64 as `BigInt64Array`, F16 and BF16 as bit patterns.
  *
  * @throws InputError `SAFETENSORS_TRUNCATED` and those of `fileError`
  */
 export async function readTensor(entry: SafetensorsEntry): Promise<SafetensorsData> {
-  // The format is little-endian, and so is every machine that Node supports in practice.
-  const data = new arrayTypes[entry.dtype](elementCount(entry.shape));
+  const { dtype, shape, strides, begin, end } = entry;
+  // Both formats are little-endian, and so is every machine that Node supports in practice.
+  const stored = new arrayTypes[dtype]((end - begin) / arrayTypes[dtype].BYTES_PER_ELEMENT);
   await withFile(entry.file, (handle) =>
-    readRange(handle, entry, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), entry.begin),
+    readRange(handle, entry, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), begin),
   );
+  if (strides === undefined) return stored;
+  const data = new arrayTypes[dtype](elementCount(shape));
+  gather(stored, data, shape, strides);
   return data;
+}
+
+/** Floating-point elements as float32. */
+function convert(dtype: 'F16' | 'BF16' | 'F64', source: SafetensorsData, target: Float32Array): void {
+  if (dtype === 'F64') target.set(source as Float64Array);
+  else if (dtype === 'F16') halfToFloat32(source as Uint16Array, target);
+  else bfloat16ToFloat32(source as Uint16Array, target);
 }
 
 /**
@@ -129,20 +160,18 @@ export async function readFloat32(entry: SafetensorsEntry): Promise<Float32Array
     );
   }
   const result = new Float32Array(elementCount(entry.shape));
-  const width = arrayTypes[dtype].BYTES_PER_ELEMENT;
+  if (entry.strides !== undefined) {
+    convert(dtype, await readTensor(entry), result);
+    return result;
+  }
+  const arrayType = arrayTypes[dtype];
+  const width = arrayType.BYTES_PER_ELEMENT;
   await withFile(entry.file, async (handle) => {
     const buffer = new ArrayBuffer(Math.min(conversionBytes, result.length * width));
     for (let first = 0; first < result.length; first += buffer.byteLength / width) {
       const count = Math.min(buffer.byteLength / width, result.length - first);
       await readRange(handle, entry, new Uint8Array(buffer, 0, count * width), entry.begin + first * width);
-      const target = result.subarray(first, first + count);
-      if (dtype === 'F64') {
-        target.set(new Float64Array(buffer, 0, count));
-      } else if (dtype === 'F16') {
-        halfToFloat32(new Uint16Array(buffer, 0, count), target);
-      } else {
-        bfloat16ToFloat32(new Uint16Array(buffer, 0, count), target);
-      }
+      convert(dtype, new arrayType(buffer, 0, count), result.subarray(first, first + count));
     }
   });
   return result;

@@ -1,14 +1,33 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError } from '../../errors.ts';
-import { fileError, readText } from '../filesystem.ts';
-import { isJsonObject } from '../json.ts';
-import type { SafetensorsEntry } from './header.ts';
-import type { SafetensorsFile } from './read.ts';
-import { openSafetensors } from './read.ts';
+import { InputError } from '../errors.ts';
+import { fileError, readText } from './filesystem.ts';
+import { isJsonObject } from './json.ts';
+import { openSafetensors, type SafetensorsEntry } from './safetensors.ts';
+import { openTorchCheckpoint, topLevelTensors } from './torch.ts';
 
-const singleName = 'model.safetensors';
-const indexName = 'model.safetensors.index.json';
+/** Tensors of one file, by name. */
+type Entries = ReadonlyMap<string, SafetensorsEntry>;
+
+async function openWeights(path: string): Promise<Entries> {
+  return (await openSafetensors(path)).entries;
+}
+
+async function openTorchWeights(path: string): Promise<Entries> {
+  return topLevelTensors(await openTorchCheckpoint(path));
+}
+
+/** The layouts of a model folder in the order in which they are looked for: one file, or an index of shards. */
+const layouts: readonly {
+  readonly file: string;
+  readonly isIndex: boolean;
+  readonly open: (path: string) => Promise<Entries>;
+}[] = [
+  { file: 'model.safetensors', open: openWeights, isIndex: false },
+  { file: 'model.safetensors.index.json', open: openWeights, isIndex: true },
+  { file: 'pytorch_model.bin', open: openTorchWeights, isIndex: false },
+  { file: 'pytorch_model.bin.index.json', open: openTorchWeights, isIndex: true },
+];
 
 /** Faults named in one message; an index may hold thousands of tensors. */
 const faultsShown = 20;
@@ -16,7 +35,7 @@ const faultsShown = 20;
 function badIndex(path: string, what: string, cause?: unknown): InputError {
   return new InputError(
     'CHECKPOINT_BAD_INDEX',
-    `${path} is not an index of safetensors shards: ${what} Expected is {"weight_map": {"tensor": "file.safetensors"}}.`,
+    `${path} is not an index of shards: ${what} Expected is {"weight_map": {"tensor": "file"}}.`,
     { cause },
   );
 }
@@ -52,13 +71,14 @@ async function readIndex(path: string): Promise<Map<string, string>> {
 async function openShards(
   folder: string,
   shardOf: Map<string, string>,
+  openShard: (path: string) => Promise<Entries>,
 ): Promise<Map<string, SafetensorsEntry>> {
   const faults: string[] = [];
-  const shards = new Map<string, SafetensorsFile>();
+  const shards = new Map<string, Entries>();
   await Promise.all(
     [...new Set(shardOf.values())].sort().map(async (shard) => {
       try {
-        shards.set(shard, await openSafetensors(join(folder, shard)));
+        shards.set(shard, await openShard(join(folder, shard)));
       } catch (error) {
         if (!(error instanceof InputError)) {
           throw error;
@@ -71,7 +91,7 @@ async function openShards(
   const entries = new Map<string, SafetensorsEntry>();
   for (const [tensor, shard] of shardOf) {
     const file = shards.get(shard);
-    const entry = file?.entries.get(tensor);
+    const entry = file?.get(tensor);
     if (entry !== undefined) {
       entries.set(tensor, entry);
     } else if (file !== undefined) {
@@ -90,11 +110,13 @@ async function openShards(
 }
 
 /**
- * The tensors of a checkpoint folder in Hugging Face layout: `model.safetensors`, or else the shards named by
- * `model.safetensors.index.json`. Of a shard, only the tensors that the index places there are returned.
+ * The tensors of a model folder in Hugging Face layout: `model.safetensors`, the shards named by
+ * `model.safetensors.index.json`, `pytorch_model.bin`, or the shards named by `pytorch_model.bin.index.json`, whichever
+ * is there first. Of a shard, only the tensors that the index places there are returned.
  *
  * @throws InputError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_BAD_INDEX`, `CHECKPOINT_OUTSIDE_FOLDER`,
- *   `CHECKPOINT_INCOMPLETE` (all missing shards and tensors at once), and those of `openSafetensors`
+ *   `CHECKPOINT_INCOMPLETE` (all missing and damaged shards and tensors at once), and those of `openSafetensors`,
+ *   `openTorchCheckpoint` and `topLevelTensors`
  */
 export async function openCheckpoint(folder: string): Promise<Map<string, SafetensorsEntry>> {
   let names: string[];
@@ -109,17 +131,16 @@ export async function openCheckpoint(folder: string): Promise<Map<string, Safete
     }
     throw known;
   }
-  if (names.includes(singleName)) {
-    return (await openSafetensors(join(folder, singleName))).entries;
+  const layout = layouts.find(({ file }) => names.includes(file));
+  if (layout === undefined) {
+    const known = layouts.map(({ file }) => file);
+    throw new InputError(
+      'CHECKPOINT_NOT_FOUND',
+      `${folder} holds none of ${known.join(', ')}, so there are no weights to read.`,
+    );
   }
-  if (names.includes(indexName)) {
-    return openShards(folder, await readIndex(join(folder, indexName)));
-  }
-  const pickled = names.find((name) => /^pytorch_model.*\.bin$/.test(name));
-  const hint =
-    pickled === undefined ? '' : ` It holds ${pickled}, which has to be converted to safetensors first.`;
-  throw new InputError(
-    'CHECKPOINT_NOT_FOUND',
-    `${folder} holds neither ${singleName} nor ${indexName}, so there are no weights to read.${hint}`,
-  );
+  const path = join(folder, layout.file);
+  return layout.isIndex
+    ? openShards(folder, await readIndex(path), layout.open)
+    : new Map(await layout.open(path));
 }
