@@ -1,4 +1,3 @@
-import type { AudioEncoder, VisualEncoder } from '../../encoders/encoder.ts';
 import { fusionTensorShapes, initFusion, isProjector } from '../../fusion/parameters.ts';
 import { publishedQformer } from '../../fusion/qformer.ts';
 import { initAdapter } from '../../lora/init.ts';
@@ -11,22 +10,18 @@ import { clipCount } from '../data/media/audio.ts';
 import { loadTokenizer, type PromptTokenizer } from '../data/tokenizer.ts';
 import type { HostTensor, HostTensorMap } from '../engine/types.ts';
 import { readFloat32 } from '../io/safetensors.ts';
+import { configuredModels } from './configured-models.ts';
+import type { EncoderInputs, OpenEncoder } from './encoders/open-encoder.ts';
 import type { TrainableShapes } from './generator.ts';
 import { findModelFolders } from './model-folder.ts';
-import {
-  openDecoder,
-  openEncoder,
-  type PretrainedDecoder,
-  type PretrainedEncoder,
-  type Weights,
-} from './pretrained.ts';
+import { openDecoder, type PretrainedDecoder, type Weights } from './pretrained.ts';
 
 /** A configured model with its parts opened: what training, prediction and evaluation start from. */
 export interface AffectGpt {
   readonly config: AffectGptConfig;
   readonly decoder: PretrainedDecoder;
-  readonly visual: PretrainedEncoder<VisualEncoder> | undefined;
-  readonly audio: PretrainedEncoder<AudioEncoder> | undefined;
+  readonly visual: OpenEncoder<EncoderInputs['visual']> | undefined;
+  readonly audio: OpenEncoder<EncoderInputs['audio']> | undefined;
   readonly tokenizer: PromptTokenizer;
   /** Tensors that training changes, by name. */
   readonly trainable: TrainableShapes;
@@ -52,29 +47,19 @@ const total = (shapes: Readonly<Record<string, { readonly shape: readonly number
  */
 export async function openAffectGpt(config: Config): Promise<AffectGpt> {
   const mode = inputMode(config.model.inputs);
-  const needsSound = mode.needs.includes('audio');
-  const needsPictures = mode.needs.some((feature) => feature !== 'audio');
-  const { llm, visualEncoder, audioEncoder } = config.model;
-  const folders = findModelFolders({
-    'model.llm': llm,
-    ...(needsPictures ? { 'model.visualEncoder.model': visualEncoder.model } : {}),
-    ...(needsSound ? { 'model.audioEncoder.model': audioEncoder.model } : {}),
-  } as Record<'model.llm' | 'model.visualEncoder.model' | 'model.audioEncoder.model', string>);
-  const decoder = await openDecoder(folders['model.llm']);
-  const visual = needsPictures
-    ? await openEncoder(visualEncoder.type, folders['model.visualEncoder.model'], 'visual')
-    : undefined;
-  const audio = needsSound
-    ? await openEncoder(audioEncoder.type, folders['model.audioEncoder.model'], 'audio')
-    : undefined;
+  const sources = await configuredModels(config);
+  const folders = findModelFolders(sources.wanted);
+  const decoder = await openDecoder(folders['model.llm']!);
+  const visual = await sources.visual?.open(folders['model.visualEncoder.model']);
+  const audio = await sources.audio?.open(folders['model.audioEncoder.model']);
   const { queryTokens, ...fusion } = config.fusion;
   const model: AffectGptConfig = {
     decoder: decoder.config,
     mode,
     fusion: {
       ...fusion,
-      visualSize: visual?.encoder.outputDimension ?? null,
-      audioSize: audio?.encoder.outputDimension ?? null,
+      visualSize: visual?.outputDimension ?? null,
+      audioSize: audio?.outputDimension ?? null,
       hiddenSize: decoder.config.hiddenSize,
       frames: config.model.frames,
       patches: 1,
@@ -89,14 +74,14 @@ export async function openAffectGpt(config: Config): Promise<AffectGpt> {
   checkAffectGptConfig(model);
   const trainable = trainableShapes(config, model);
   const weights = { ...decoder.weights, ...frozenFusion(config, model, trainable) };
-  const frozen = total(weights) + total(visual?.weights ?? {}) + total(audio?.weights ?? {});
+  const frozen = total(weights) + (visual?.parameterCount ?? 0) + (audio?.parameterCount ?? 0);
   const trained = Object.values(trainable).reduce((sum, shape) => sum + elements(shape), 0);
   return {
     config: model,
     decoder,
     visual,
     audio,
-    tokenizer: await loadTokenizer(folders['model.llm']),
+    tokenizer: await loadTokenizer(folders['model.llm']!),
     trainable,
     weights,
     parameterCounts: {

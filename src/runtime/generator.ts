@@ -5,21 +5,22 @@ import {
   featureInputSpecs,
   modalityTokens,
 } from '../../model/affectgpt.ts';
-import { causalBias, decoderForward, embedTokens, logits, ropeTables } from '../../model/decoder.ts';
-import { type GeneratedSequence, generate, type Sampling, type StopRule } from '../../model/generation.ts';
+import { scoreContinuations } from '../../model/continuations.ts';
+import { decoderForward, embedTokens, logits } from '../../model/decoder.ts';
+import {
+  type GeneratedSequence,
+  generate,
+  type Sampling,
+  type StepInput,
+  type StopRule,
+} from '../../model/generation.ts';
 import { gatherRows } from '../../model/loss.ts';
 import { splice } from '../../model/splice.ts';
 import type { PromptBatch } from '../data/collate.ts';
 import { Parameters } from '../engine/parameters.ts';
 import type { RandomGenerator } from '../engine/random.ts';
-import type {
-  CompiledFunction,
-  Engine,
-  HostTensor,
-  HostTensorMap,
-  InputSpec,
-  State,
-} from '../engine/types.ts';
+import type { CompiledFunction, Engine, HostTensor, InputSpec, State } from '../engine/types.ts';
+import { type DecodedPast, DecodingSession } from './decoding-session.ts';
 import type { Weights } from './pretrained.ts';
 
 /** Shapes of the tensors that come from a training state instead of frozen files. */
@@ -76,13 +77,50 @@ export class Generator {
    * @param state holds the trainable tensors
    */
   async answer(state: State, batch: PromptBatch, options: AnswerOptions): Promise<GeneratedSequence[]> {
+    const session = await this.#session(state, batch);
+    let past: DecodedPast | undefined;
+    const step = async ({ tokens }: StepInput): Promise<Float32Array> => {
+      const read = past === undefined ? await session.readPrompts() : await session.read(past, tokens!);
+      past = read.past;
+      return read.logits;
+    };
+    return generate(step, { batch: session.batch, ...options });
+  }
+
+  /**
+   * Log-likelihoods of continuations, the same ones for each prompt of a batch: sums over their tokens. Prompts, and
+   * what several continuations begin with, are read once.
+   *
+   * @param state holds the trainable tensors
+   * @param continuations token ids, one or more each
+   * @returns `[batch][continuations]`
+   * @throws InputError `CONTINUATION_EMPTY`, `NumericError` `LOGITS_NOT_FINITE`
+   */
+  async logLikelihoods(
+    state: State,
+    batch: PromptBatch,
+    continuations: readonly (readonly number[])[],
+  ): Promise<Float64Array[]> {
+    const session = await this.#session(state, batch);
+    return scoreContinuations<DecodedPast>({
+      batch: session.batch,
+      continuations,
+      readPrompts: () => session.readPrompts(),
+      read: (past, tokens) => {
+        // The same tokens for every row.
+        const all = Int32Array.from(
+          { length: session.batch * tokens.length },
+          (_, i) => tokens[i % tokens.length]!,
+        );
+        return session.read(past, all);
+      },
+    });
+  }
+
+  async #session(state: State, batch: PromptBatch): Promise<DecodingSession> {
     const vectors = await this.#vectors(state, batch);
     this.#decoder ??= this.#compileDecoder();
-    const session = new DecodingSession(this.#model.config, await this.#decoder, state, batch, vectors);
-    return generate((input) => session.step(input.tokens), {
-      batch: batch.attentionMask.shape[0]!,
-      ...options,
-    });
+    return new DecodingSession(this.#model.config.decoder, await this.#decoder, state, batch, vectors);
   }
 
   async dispose(): Promise<void> {
@@ -155,7 +193,7 @@ export class Generator {
           adapter: adapterContext(config),
           past: layers.map((layer) => ({ key: inputs[`key.${layer}`]!, value: inputs[`value.${layer}`]! })),
         });
-        const scores = logits(parameters, config.decoder, gatherRows(hidden, inputs.lastRows!));
+        const scores = logits(parameters, config.decoder, gatherRows(hidden, inputs.scoredRows!));
         const caches = present.flatMap(({ key, value }, layer) => [
           [`key.${layer}`, key] as const,
           [`value.${layer}`, value] as const,
@@ -172,7 +210,7 @@ export class Generator {
           cos: rope,
           sin: rope,
           attentionBias: { dtype: 'float32', shape: ['batch', 1, 'tokens', 'total'] },
-          lastRows: { dtype: 'int32', shape: ['batch'] },
+          scoredRows: { dtype: 'int32', shape: ['scored'] },
           ...Object.fromEntries(
             layers.flatMap((layer) => [
               [`key.${layer}`, cache],
@@ -185,101 +223,5 @@ export class Generator {
         derived: { total: ({ past, tokens }) => past! + tokens! },
       },
     );
-  }
-}
-
-/** Cache and positions of one batch while its answers grow. Prompts are padded on the left; the padding is masked. */
-class DecodingSession {
-  readonly #config: AffectGptConfig;
-  readonly #decoder: CompiledFunction;
-  readonly #state: State;
-  readonly #prompt: PromptBatch;
-  readonly #vectors: HostTensor;
-  readonly #batch: number;
-  /** Position of the next token of each row. */
-  readonly #next: Int32Array;
-  #cached = 0;
-  #caches: HostTensorMap;
-
-  constructor(
-    config: AffectGptConfig,
-    decoder: CompiledFunction,
-    state: State,
-    prompt: PromptBatch,
-    vectors: HostTensor,
-  ) {
-    this.#config = config;
-    this.#decoder = decoder;
-    this.#state = state;
-    this.#prompt = prompt;
-    this.#vectors = vectors;
-    const [batch, tokens] = prompt.attentionMask.shape as [number, number];
-    this.#batch = batch;
-    this.#next = Int32Array.from(
-      { length: batch },
-      (_, row) => prompt.positions[(row + 1) * tokens - 1]! + 1,
-    );
-    const { headDim, numHiddenLayers, numKeyValueHeads } = config.decoder;
-    const empty = float32(new Float32Array(0), [batch, numKeyValueHeads, 0, headDim]);
-    this.#caches = {};
-    for (let layer = 0; layer < numHiddenLayers; layer++) {
-      this.#caches[`key.${layer}`] = empty;
-      this.#caches[`value.${layer}`] = empty;
-    }
-  }
-
-  /** Scores of the next token of each row, `[batch * vocab]`; `tokens` are those chosen before, null at the prompt. */
-  async step(tokens: Int32Array | null): Promise<Float32Array> {
-    const inputs = tokens === null ? this.#promptInputs() : this.#tokenInputs(tokens);
-    const outputs = await this.#decoder.run({ ...inputs, ...this.#caches }, this.#state);
-    const { logits: scores, ...caches } = outputs;
-    this.#caches = caches;
-    this.#cached += inputs.inputIds!.shape[1]!;
-    return scores!.data as Float32Array;
-  }
-
-  #promptInputs(): HostTensorMap {
-    const { inputs, positions, attentionMask } = this.#prompt;
-    const tokens = attentionMask.shape[1]!;
-    const noSlots = {
-      slotIndex: int32(new Int32Array(this.#batch * tokens), [this.#batch, tokens]),
-      isSlot: float32(new Float32Array(this.#batch * tokens), [this.#batch, tokens]),
-    };
-    return {
-      ...noSlots,
-      ...inputs,
-      vectors: this.#vectors,
-      ...this.#positionInputs(positions, tokens),
-    };
-  }
-
-  #tokenInputs(tokens: Int32Array): HostTensorMap {
-    const hidden = this.#config.decoder.hiddenSize;
-    const positions = this.#next.slice();
-    for (let row = 0; row < this.#batch; row++) this.#next[row]!++;
-    return {
-      inputIds: int32(tokens, [this.#batch, 1]),
-      slotIndex: int32(new Int32Array(this.#batch), [this.#batch, 1]),
-      isSlot: float32(new Float32Array(this.#batch), [this.#batch, 1]),
-      vectors: float32(new Float32Array(hidden), [1, hidden]),
-      ...this.#positionInputs(positions, 1),
-    };
-  }
-
-  /** What depends on where `tokens` new tokens of each row stand. */
-  #positionInputs(positions: Int32Array, tokens: number): HostTensorMap {
-    const promptLength = this.#prompt.attentionMask.shape[1]!;
-    const total = this.#cached + tokens;
-    const mask = new Int32Array(this.#batch * total).fill(1);
-    for (let row = 0; row < this.#batch; row++) {
-      const from = row * promptLength;
-      mask.set(this.#prompt.attentionMask.data.subarray(from, from + promptLength), row * total);
-    }
-    const lastRows = Int32Array.from({ length: this.#batch }, (_, row) => (row + 1) * tokens - 1);
-    return {
-      ...ropeTables(this.#config.decoder, positions, this.#batch),
-      attentionBias: causalBias(int32(mask, [this.#batch, total]), this.#cached),
-      lastRows: int32(lastRows, [this.#batch]),
-    };
   }
 }

@@ -4,8 +4,9 @@ import { createEncoder } from '../../encoders/registry.ts';
 import { type DecoderConfig, decoderTensorShapes, parseDecoderConfig } from '../../model/decoder.ts';
 import type { WeightSource } from '../engine/types.ts';
 import { InputError } from '../errors.ts';
+import { openCheckpoint } from '../io/checkpoint-folder.ts';
 import { contentIdentity } from '../io/checksum.ts';
-import { openCheckpoint, type SafetensorsEntry } from '../io/safetensors.ts';
+import { readFloat32, type SafetensorsEntry } from '../io/safetensors.ts';
 import { readModelJson } from './model-folder.ts';
 
 /** Frozen weights of a model folder, by name. */
@@ -15,17 +16,18 @@ export type Weights = Readonly<Record<string, WeightSource>>;
 const faultsShown = 12;
 
 /**
- * A tensor of a file as the engine takes it: by reference.
+ * A tensor of a file as the engine takes it: by reference, unless its elements have to be put in order first.
  * @throws InputError `WEIGHT_TYPE` for integers
  */
-export function weightSource(entry: SafetensorsEntry): WeightSource {
-  const { dtype, shape, file, begin, end } = entry;
+export async function weightSource(entry: SafetensorsEntry): Promise<WeightSource> {
+  const { dtype, shape, file, begin, end, strides } = entry;
   if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') {
     throw new InputError(
       'WEIGHT_TYPE',
       `${file}: the tensor "${entry.name}" is ${dtype}; weights have to be F32, F16 or BF16.`,
     );
   }
+  if (strides !== undefined) return { dtype: 'float32', shape, data: await readFloat32(entry) };
   return { storage: dtype, shape, file, begin, end };
 }
 
@@ -61,7 +63,7 @@ export async function openDecoder(folder: string): Promise<PretrainedDecoder> {
     if (entry === undefined) faults.push(`${name} is missing`);
     else if (entry.shape.join() !== shape.join()) {
       faults.push(`${name} has shape [${entry.shape}], config.json asks for [${shape}]`);
-    } else weights[name] = weightSource(entry);
+    } else weights[name] = await weightSource(entry);
   }
   if (faults.length > 0) {
     const more = faults.length > faultsShown ? `; and ${faults.length - faultsShown} more` : '';
@@ -105,9 +107,8 @@ export async function openEncoder<Modality extends Encoder['modality']>(
   }
   const checkpoint = await openCheckpoint(folder);
   const selected = inFolder(folder, () => selectEncoderTensors(encoder, checkpoint));
-  const weights = Object.fromEntries(
-    Object.entries(selected).map(([name, entry]) => [name, weightSource(entry)]),
-  );
+  const weights: Record<string, WeightSource> = {};
+  for (const [name, entry] of Object.entries(selected)) weights[name] = await weightSource(entry);
   const weightFiles = [...new Set(Object.values(selected).map((entry) => entry.file))].sort();
   const contents = await Promise.all(weightFiles.map(async (file) => (await contentIdentity(file)).sha256));
   return {

@@ -2,11 +2,13 @@ import type { Config } from '../config/schema.ts';
 import { FeatureStore } from '../data/feature-store.ts';
 import { FeatureExtractor } from '../data/features.ts';
 import { clipCount } from '../data/media/audio.ts';
+import { type PromptFormat, promptFormat } from '../data/prompt-format.ts';
+import type { AnswerSpace } from '../data/prompts.ts';
 import type { SampleRecord } from '../data/records.ts';
 import { SampleSource } from '../data/source.ts';
 import type { Engine } from '../engine/types.ts';
 import type { AffectGpt } from './affectgpt.ts';
-import { audioFeatures, visualFeatures } from './feature-encoders.ts';
+import type { EncoderStart } from './encoders/open-encoder.ts';
 
 export interface SampleOptions {
   readonly config: Config;
@@ -15,8 +17,14 @@ export interface SampleOptions {
   readonly records: readonly SampleRecord[];
   /** Records to be trained on: answers are checked and drawn. Otherwise samples are only asked. */
   readonly forTraining: boolean;
+  /** Of the training records, where `records` are others: what questions list. */
+  readonly answerSpace?: AnswerSpace;
   readonly notify: (message: string) => void;
 }
+
+/** How a configuration words its samples. */
+export const formatOf = ({ model, data, compat }: Config): PromptFormat =>
+  promptFormat({ inputs: model.inputs, template: data.template, compat });
 
 /** Samples with their features, as a configuration wants them. */
 export interface OpenSamples {
@@ -31,17 +39,20 @@ export interface OpenSamples {
  * @throws InputError `SAMPLES_UNUSABLE` with every bad sample
  */
 export async function openSamples(options: SampleOptions): Promise<OpenSamples> {
-  const { config, model, engine, records, forTraining, notify } = options;
+  const { config, model, engine, records, forTraining, answerSpace, notify } = options;
   const { audioNormalisation, audioMeanRemoval, audioTail, faceColorOrder, attendFinalEos } = config.compat;
   const store = new FeatureStore({ folder: config.data.featureCache, notify });
-  const visual = model.visual && visualFeatures(model.visual, engine);
-  const audio =
-    model.audio &&
-    audioFeatures(model.audio, engine, {
+  const start: EncoderStart = {
+    engine,
+    threads: config.engine.threads,
+    policy: {
       meanRemoval: audioMeanRemoval,
       normalisation: audioNormalisation,
       clipsPerSample: clipCount,
-    });
+    },
+  };
+  const visual = model.visual?.start(start);
+  const audio = model.audio?.start(start);
   const features = new FeatureExtractor({
     store,
     ...(visual && { visual }),
@@ -55,6 +66,7 @@ export async function openSamples(options: SampleOptions): Promise<OpenSamples> 
   const source = await SampleSource.open({
     records,
     inputs: config.model.inputs,
+    format: formatOf(config),
     model: model.config,
     tokenizer: model.tokenizer,
     features,
@@ -62,6 +74,7 @@ export async function openSamples(options: SampleOptions): Promise<OpenSamples> 
     seed: config.train.seed,
     attendFinalEos,
     labelType: forTraining ? config.data.labelType : null,
+    ...(answerSpace && { answerSpace }),
     onBadSample: config.data.onBadSample,
     notify,
   });

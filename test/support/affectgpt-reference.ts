@@ -1,92 +1,204 @@
-import * as tf from '@tensorflow/tfjs';
-import { expect } from 'vitest';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { FusionConfig } from '../../fusion/config.ts';
-import { fusionTensorShapes } from '../../fusion/parameters.ts';
-import { flattenPatches, poolFeatures } from '../../fusion/pooling.ts';
+import { publishedQformer } from '../../fusion/qformer.ts';
 import { fromPeftName } from '../../lora/names.ts';
-import {
-  type AffectGptConfig,
-  type AffectGptLoss,
-  type AffectGptLossInputs,
-  affectGptLoss,
-  checkAffectGptConfig,
-  placeholderRuns,
-} from '../../model/affectgpt.ts';
-import { causalBias, parseDecoderConfig, ropeTables } from '../../model/decoder.ts';
+import { type AffectGptConfig, checkAffectGptConfig, placeholderRuns } from '../../model/affectgpt.ts';
+import { causalBias, type DecoderConfig, parseDecoderConfig, ropeTables } from '../../model/decoder.ts';
 import { supervisedPositions } from '../../model/loss.ts';
-import { type InputModeName, inputModes } from '../../model/modes.ts';
+import { type InputModeName, inputMode, type SlotName } from '../../model/modes.ts';
 import { placeSlots } from '../../model/splice.ts';
-import { valueAndGradients } from '../../src/engine/gradients.ts';
-import { Parameters } from '../../src/engine/parameters.ts';
-import type { HostTensor, HostTensorMap, TensorMap } from '../../src/engine/types.ts';
-import { adamwUpdate, biasCorrections } from '../../train/adamw.ts';
-import { fixturePath, maxAbsDifference, readJson, readTensors, toTensor, toTensors } from './fixture.ts';
+import { placeholders } from '../../src/data/prompts.ts';
+import type { HostTensor, HostTensorMap } from '../../src/engine/types.ts';
+import { InputError } from '../../src/errors.ts';
+import { fixturePath, readJson, readTensors } from './fixture.ts';
+import { referenceTokenizer } from './qwen-tokenizer.ts';
 
-/** Results of the published code on tiny models, `test/fixtures/affectgpt_reference`. */
+/** Results of the published code on tiny models: a folder such as `test/fixtures/affectgpt_reference`. */
+export interface AffectGptReference {
+  readonly folder: string;
+  readonly golden: ReferenceGolden;
+  /** `prompts.json`; undefined where there is none. */
+  readonly prompts: PromptFacts | undefined;
+  readonly placeholderIds: Readonly<Record<SlotName, number>>;
+  readonly decoder: DecoderConfig;
+  readonly lora: { readonly rank: number; readonly alpha: number; readonly dropout: number };
+  /** The decoder and its adapters, which every variant starts from, under our names. */
+  readonly frozen: HostTensorMap;
+  readonly adapter: HostTensorMap;
+}
 
-const folder = fixturePath('affectgpt_reference');
-/** Ids of the five added tokens, in the order in which the published code adds them. */
-export const placeholderIds = { image: 151665, audio: 151666, frame: 151667, face: 151668, multi: 151669 };
+/** A trajectory of optimizer steps. */
+export interface StepFacts {
+  readonly losses: readonly number[];
+  readonly loss_after: number;
+  readonly lrs: readonly number[];
+  readonly [setting: string]: unknown;
+}
 
-interface VariantFacts {
+export interface ParameterGroup {
+  readonly weight_decay: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly count: number;
+  readonly lora: number;
+  readonly names: readonly string[];
+}
+
+export interface VariantFacts {
   readonly mode: InputModeName;
   readonly config: Readonly<Record<string, string | number>>;
   readonly loss: number;
-  readonly grad_none: readonly string[];
+  readonly grad_none?: readonly string[];
   readonly grad_norms?: Readonly<Record<string, number>>;
-  readonly 'five_steps_lr_1e-3': { readonly losses: readonly number[]; readonly loss_after: number };
+  readonly label_types: readonly string[];
+  readonly prompts: readonly string[];
+  readonly answers: readonly string[];
+  readonly param_groups?: readonly ParameterGroup[];
+  readonly param_groups_all_names?: readonly (readonly string[])[];
+  readonly checkpoint_keys_outside_the_llm?: readonly string[];
+  readonly checkpoint_keys_in_the_llm?: number;
+  readonly dropout_rates_set_to_zero?: Readonly<Record<string, number>>;
+  readonly [steps: `five_steps_${string}`]: StepFacts;
 }
 
-export interface ReferenceFacts {
-  readonly sizes: Readonly<
-    Record<'d_v' | 'd_a' | 'hidden' | 'lora_r' | 'qf_hidden' | 'qf_heads' | 'qf_inter', number>
-  >;
+type ModelConfigs = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** `golden.json`, as far as the model is built from it. */
+export interface ReferenceGolden {
+  readonly compare: string;
+  readonly sizes: Readonly<Record<'d_v' | 'd_a' | 'qf_hidden' | 'qf_heads' | 'qf_inter', number>>;
   readonly lora_alpha: number;
-  readonly tiny_model_configs: Readonly<Record<'qwen2' | 'clip_vision' | 'hubert', object>>;
+  readonly tiny_model_configs: ModelConfigs;
   readonly variants: Readonly<Record<string, VariantFacts>>;
-  readonly end_to_end_loss_encoders_eval: number;
-  readonly raw: { readonly end_to_end_loss_encoders_eval: number };
+  readonly [section: string]: unknown;
 }
 
-export const readReferenceFacts = async (): Promise<ReferenceFacts> =>
-  (await readJson(`${folder}/golden.json`)) as ReferenceFacts;
+export interface PromptFacts {
+  readonly special: {
+    readonly placeholders: Readonly<Record<string, number>>;
+    readonly [token: string]: unknown;
+  };
+  readonly [section: string]: unknown;
+}
 
-export const readReferenceTensors = (file: string): Promise<HostTensorMap> =>
-  readTensors(`${folder}/${file}`);
-
-/** Our name of a tensor of the published language model. */
-function languageModelName(name: string): string {
+/** Our name of a tensor of the published model. */
+export function ownName(name: string): string {
   return fromPeftName(name) ?? name.replace('llama_model.base_model.model.', '').replace('.base_layer.', '.');
 }
 
-/** The decoder and its adapters under our names. */
-export async function readLanguageModel(): Promise<TensorMap> {
-  const stored = await readReferenceTensors('llm.safetensors');
-  return toTensors(
-    Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [languageModelName(name), tensor])),
-  );
-}
+export const isAdapter = (name: string): boolean => name.includes('.lora_');
 
 /** Entries of a safetensors file below a prefix such as `param/`, under our names. */
 export function below(tensors: HostTensorMap, prefix: string): HostTensorMap {
   return Object.fromEntries(
     Object.entries(tensors)
       .filter(([name]) => name.startsWith(prefix))
-      .map(([name, tensor]) => [languageModelName(name.slice(prefix.length)), tensor]),
+      .map(([name, tensor]) => [ownName(name.slice(prefix.length)), tensor]),
   );
 }
 
-/** The configuration of a variant in our terms. */
-export function referenceConfig(facts: ReferenceFacts, variant: VariantFacts, patches = 1): AffectGptConfig {
-  const { sizes } = facts;
-  const { config } = variant;
+const pick = (tensors: HostTensorMap, keep: (name: string) => boolean): HostTensorMap =>
+  Object.fromEntries(Object.entries(tensors).filter(([name]) => keep(name)));
+
+/** The ids of the added tokens, by slot. */
+async function readPlaceholderIds(
+  folder: string,
+  prompts: PromptFacts | undefined,
+): Promise<Readonly<Record<SlotName, number>>> {
+  if (prompts === undefined) return (await referenceTokenizer(folder)).placeholderIds;
+  const ids = prompts.special.placeholders;
+  return Object.fromEntries(Object.entries(placeholders).map(([slot, text]) => [slot, ids[text]!])) as Record<
+    SlotName,
+    number
+  >;
+}
+
+/**
+ * Opens a folder of results of the published code.
+ * @param golden content of its `golden.json`, read where absent
+ * @throws InputError for what is missing or no model
+ */
+export async function openReference(
+  folder: string = fixturePath('affectgpt_reference'),
+  golden?: ReferenceGolden,
+): Promise<AffectGptReference> {
+  const facts = golden ?? ((await readJson(join(folder, 'golden.json'))) as ReferenceGolden);
+  const promptFile = join(folder, 'prompts.json');
+  const prompts = existsSync(promptFile) ? ((await readJson(promptFile)) as PromptFacts) : undefined;
+  const languageModel = below(await readTensors(join(folder, 'llm.safetensors')), '');
+  const adapter = pick(languageModel, isAdapter);
+  const rank = Object.entries(adapter).find(([name]) => name.endsWith('.lora_A.weight'))?.[1].shape[0];
+  if (rank === undefined) {
+    throw new InputError('PARITY_INPUT_MISSING', `${folder}/llm.safetensors holds no adapter tensors.`);
+  }
+  return {
+    folder,
+    golden: facts,
+    prompts,
+    placeholderIds: await readPlaceholderIds(folder, prompts),
+    decoder: parseDecoderConfig(facts.tiny_model_configs.qwen2),
+    // Reference results are made without dropout.
+    lora: { rank, alpha: facts.lora_alpha, dropout: 0 },
+    frozen: pick(languageModel, (name) => !isAdapter(name)),
+    adapter,
+  };
+}
+
+/** The Q-Formers of the tiny models; the published code gives them two of the layers that their config names. */
+function qformerConfig({ golden }: AffectGptReference): FusionConfig['qformer'] {
+  const { sizes } = golden;
+  const stored = golden.tiny_model_configs.qformer ?? {};
+  return {
+    hiddenSize: sizes.qf_hidden,
+    numHiddenLayers: publishedQformer.numHiddenLayers,
+    numAttentionHeads: sizes.qf_heads,
+    intermediateSize: sizes.qf_inter,
+    layerNormEps: (stored.layer_norm_eps as number | undefined) ?? publishedQformer.layerNormEps,
+    dropout: 0,
+  };
+}
+
+/** A model around the decoder of a folder. */
+export function referenceConfig(
+  reference: AffectGptReference,
+  mode: string,
+  fusion: Pick<FusionConfig, 'multi' | 'video' | 'audio' | 'image' | 'queryTokens'>,
+  features: HostTensorMap = {},
+): AffectGptConfig {
+  const { sizes } = reference.golden;
+  const clip = features.face ?? features.frame;
+  const picture = clip ?? features.image;
+  const config: AffectGptConfig = {
+    decoder: reference.decoder,
+    fusion: {
+      visualSize: sizes.d_v,
+      audioSize: sizes.d_a,
+      hiddenSize: reference.decoder.hiddenSize,
+      frames: clip?.shape[1] ?? 8,
+      patches: picture?.shape.length === 4 ? picture.shape[2]! : 1,
+      audioClips: features.audio?.shape[1] ?? 8,
+      multi: fusion.multi,
+      video: fusion.video,
+      audio: fusion.audio,
+      image: fusion.image,
+      queryTokens: fusion.queryTokens,
+      qformer: qformerConfig(reference),
+    },
+    mode: inputMode(mode),
+    lora: reference.lora,
+  };
+  checkAffectGptConfig(config);
+  return config;
+}
+
+/** The model of a variant. @param features its stored inputs */
+export function variantConfig(
+  reference: AffectGptReference,
+  { mode, config }: VariantFacts,
+  features?: HostTensorMap,
+): AffectGptConfig {
   const fusion = {
-    visualSize: sizes.d_v,
-    audioSize: sizes.d_a,
-    hiddenSize: sizes.hidden,
-    frames: 8,
-    patches,
-    audioClips: 8,
     multi: config.multi_fusion_type,
     video: config.video_fusion_type,
     audio: config.audio_fusion_type,
@@ -97,234 +209,68 @@ export function referenceConfig(facts: ReferenceFacts, variant: VariantFacts, pa
       audio: config.num_audio_query_token,
       image: config.num_image_query_token,
     },
-    qformer: {
-      hiddenSize: sizes.qf_hidden,
-      numHiddenLayers: 2,
-      numAttentionHeads: sizes.qf_heads,
-      intermediateSize: sizes.qf_inter,
-      layerNormEps: 1e-12,
-      dropout: 0.1,
-    },
-  } as FusionConfig;
-  return {
-    decoder: parseDecoderConfig(facts.tiny_model_configs.qwen2),
-    fusion,
-    mode: inputModes[variant.mode],
-    lora: { rank: sizes.lora_r, alpha: facts.lora_alpha, dropout: 0 },
   };
+  return referenceConfig(reference, mode, fusion as FusionConfig, features);
 }
 
-/** Ids, labels and mask of a batch as the decoder wants them. */
-export function textInputs(config: AffectGptConfig, batch: HostTensorMap): Omit<AffectGptLossInputs, 'face'> {
-  const ids = batch.input_ids!;
-  const tokens = ids.shape[1]!;
-  const placement = placeSlots(ids, placeholderRuns(config, placeholderIds));
-  const rope = ropeTables(
-    config.decoder,
-    Array.from({ length: tokens }, (_, i) => i),
-  );
-  const { positions, targets } = supervisedPositions(batch.labels!);
+/** Stored token rows of a batch. */
+export type TokenRows = Readonly<Record<'input_ids' | 'labels' | 'attention_masks', HostTensor>>;
+
+/** What the loss reads besides features, from the token rows of a collated batch. */
+export function tokenInputs(
+  config: AffectGptConfig,
+  placeholderIds: Readonly<Record<SlotName, number>>,
+  rows: TokenRows,
+): HostTensorMap {
+  const tokens = rows.input_ids.shape[1]!;
+  const { inputIds, slotIndex, isSlot } = placeSlots(rows.input_ids, placeholderRuns(config, placeholderIds));
+  const { positions, targets } = supervisedPositions(rows.labels);
+  const shape = [positions.length];
   return {
-    inputIds: toTensor(placement.inputIds),
-    slotIndex: toTensor(placement.slotIndex),
-    isSlot: toTensor(placement.isSlot),
-    cos: toTensor(rope.cos),
-    sin: toTensor(rope.sin),
-    attentionBias: toTensor(causalBias(batch.attention_masks!)),
-    positions: tf.tensor1d(positions, 'int32'),
-    targets: tf.tensor1d(targets, 'int32'),
-    targetWeights: tf.ones([targets.length]),
+    inputIds,
+    ...(config.mode.slots.length > 0 && { slotIndex, isSlot }),
+    ...ropeTables(
+      config.decoder,
+      Array.from({ length: tokens }, (_, position) => position),
+    ),
+    attentionBias: causalBias(rows.attention_masks),
+    positions: { dtype: 'int32', shape, data: positions },
+    targets: { dtype: 'int32', shape, data: targets },
+    targetWeights: { dtype: 'float32', shape, data: new Float32Array(positions.length).fill(1) },
   };
 }
 
 export interface Variant {
+  readonly name: string;
+  /** Of its tensors, without the folder. */
+  readonly file: string;
   readonly facts: VariantFacts;
   readonly config: AffectGptConfig;
   readonly stored: HostTensorMap;
-  readonly inputs: AffectGptLossInputs;
-  readonly frozen: TensorMap;
+  /** Features and token rows as stored. */
+  readonly batch: HostTensorMap & TokenRows;
   /** LoRA and everything outside the language model. */
-  readonly trainable: TensorMap;
+  readonly trainable: HostTensorMap;
 }
 
-export async function loadVariant(
-  facts: ReferenceFacts,
-  languageModel: TensorMap,
-  name: string,
-): Promise<Variant> {
-  const stored = await readReferenceTensors(`variant-${name}.safetensors`);
-  const batch = below(stored, 'input/');
-  const visual = batch.face ?? batch.frame ?? batch.image!;
-  const patches = visual.shape.length === 4 ? visual.shape[2]! : 1;
-  const variant = facts.variants[name]!;
-  const config = referenceConfig(facts, variant, patches);
-  checkAffectGptConfig(config);
-  const entries = Object.entries(languageModel);
-  const features = Object.fromEntries(
-    config.mode.needs.map((feature) => [feature, toTensor(batch[feature]!)]),
-  );
+/** @throws InputError for what is missing or no model */
+export async function openVariant(reference: AffectGptReference, name: string): Promise<Variant> {
+  const file = `variant-${name}.safetensors`;
+  const stored = await readTensors(join(reference.folder, file));
+  const batch = below(stored, 'input/') as Variant['batch'];
+  for (const rows of ['input_ids', 'labels', 'attention_masks'] as const) {
+    if (batch[rows] === undefined) {
+      throw new InputError('PARITY_INPUT_MISSING', `${file} holds no input/${rows}.`);
+    }
+  }
+  const facts = reference.golden.variants[name]!;
   return {
-    facts: variant,
-    config,
+    name,
+    file,
+    facts,
+    config: variantConfig(reference, facts, batch),
     stored,
-    inputs: { ...textInputs(config, batch), ...features },
-    frozen: Object.fromEntries(entries.filter(([tensor]) => !tensor.includes('.lora_'))),
-    trainable: {
-      ...Object.fromEntries(entries.filter(([tensor]) => tensor.includes('.lora_'))),
-      ...toTensors(below(stored, 'param/')),
-    },
+    batch,
+    trainable: { ...reference.adapter, ...below(stored, 'param/') },
   };
-}
-
-/** The published mean loss with its gradients. `inspect` sees everything on the way before it is disposed. */
-function lossAndGradients(variant: Variant, trainable: TensorMap, inspect?: (result: AffectGptLoss) => void) {
-  const parameters = new Parameters({ ...variant.frozen, ...trainable });
-  const count = variant.inputs.targets.shape[0]!;
-  const { value, gradients } = valueAndGradients(() => {
-    const result = affectGptLoss(variant.config, parameters, variant.inputs);
-    inspect?.(result);
-    return tf.div(result.lossSum, count) as tf.Scalar;
-  }, trainable);
-  return { loss: value.dataSync()[0]!, gradients };
-}
-
-const largest = (values: ArrayLike<number>): number =>
-  Array.from(values).reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-
-/** The fixture's rule: 2e-4 of the largest value, plus 1e-7. */
-export function expectReference(name: string, actual: tf.Tensor, expected: HostTensor): void {
-  expect(actual.size, name).toBe(expected.data.length);
-  const tolerance = 2e-4 * largest(expected.data) + 1e-7;
-  expect(maxAbsDifference(actual.dataSync(), expected.data), name).toBeLessThanOrEqual(tolerance);
-}
-
-/** Softmax ignores a Q-Former's key biases: what is stored of them is rounding noise. */
-const isNoise = (name: string): boolean => /attention\.self\.key\.bias$/.test(name);
-
-/** Everything that the forward pass recorded, by the names in the fixture. */
-function recordedOutputs(variant: Variant, { inputsEmbeds, hidden, modalities }: AffectGptLoss): TensorMap {
-  const { config, inputs, trainable } = variant;
-  const outputs: TensorMap = { inputs_embeds: inputsEmbeds, last_hidden_state: hidden };
-  const visual = config.mode.needs.filter((feature) => feature === 'face' || feature === 'frame');
-  const suffix = (feature: string): string => (visual.length > 1 ? `.${feature}` : '');
-  // The published code computes these branches whether their tokens are used or not.
-  const branches = [...visual.map((feature) => ['video', feature] as const), ['audio', 'audio'] as const];
-  for (const [branch, feature] of branches) {
-    if (inputs[feature] === undefined) continue;
-    const pooled =
-      modalities.pooled[feature] ??
-      poolFeatures(config.fusion, branch, new Parameters(trainable), inputs[feature]);
-    const ending = branch === 'video' ? suffix(feature) : '';
-    outputs[`encode_${branch}.hidden${ending}`] = flattenPatches(inputs[feature]);
-    outputs[`encode_${branch}.llm${ending}`] = pooled.tokens;
-    if (pooled.scores !== undefined) outputs[`${branch}_attention_mlp${ending}`] = pooled.scores;
-  }
-  const { prefused } = modalities;
-  if (prefused !== undefined) {
-    outputs['encode_multi.hidden'] = prefused.fused;
-    outputs['encode_multi.llm'] = prefused.tokens;
-    outputs.multi_video_embs = prefused.visual;
-    outputs.multi_audio_embs = prefused.audio;
-    if (prefused.mixed !== undefined) outputs.attention_mlp = prefused.mixed;
-    if (prefused.weights !== undefined) outputs.fc_att = prefused.weights;
-  }
-  const image = modalities.tokens.get('image');
-  if (image !== undefined) outputs['encode_image.llm'] = image;
-  return outputs;
-}
-
-/** Checks names, every recorded output, the loss and all gradients. */
-export function checkForwardAndGradients(variant: Variant): void {
-  const { config, facts, stored, trainable } = variant;
-  const ours = Object.entries(trainable).filter(([name]) => !name.includes('.lora_'));
-  expect(fusionTensorShapes(config.fusion)).toEqual(
-    Object.fromEntries(ours.map(([name, tensor]) => [name, tensor.shape])),
-  );
-
-  const { loss, gradients } = lossAndGradients(variant, trainable, (result) => {
-    const outputs = recordedOutputs(variant, result);
-    const expected = below(stored, 'out/');
-    delete expected['encode_image.hidden']; // The repeated input of the projector, which we repeat after it.
-    expect(Object.keys(outputs).sort()).toEqual(Object.keys(expected).sort());
-    for (const [name, tensor] of Object.entries(expected)) expectReference(name, outputs[name]!, tensor);
-  });
-  expect(Math.abs(loss / facts.loss - 1)).toBeLessThan(1e-5);
-
-  const unused = Object.keys(gradients).filter((name) => gradients[name] === null);
-  expect(unused.sort()).toEqual([...facts.grad_none].sort());
-  for (const [stored_, gradient] of Object.entries(below(stored, 'grad/'))) {
-    const [name, rows] = stored_.split('[:');
-    if (isNoise(name!)) continue;
-    let actual = gradients[name!]!;
-    if (rows !== undefined) {
-      const used = Number.parseInt(rows, 10);
-      const [kept, rest] = tf.split(actual, [used, actual.shape[0]! - used]);
-      expect(largest(rest!.dataSync()), `${name} beyond row ${used}`).toBe(0);
-      actual = kept!;
-    }
-    expectReference(`gradient of ${name}`, actual, gradient);
-  }
-  for (const [published, norm] of Object.entries(facts.grad_norms ?? {})) {
-    const name = languageModelName(published);
-    if (isNoise(name)) continue;
-    const actual = tf.norm(gradients[name]!).dataSync()[0]!;
-    expect(Math.abs(actual - norm), `norm of the gradient of ${name}`).toBeLessThanOrEqual(
-      2e-4 * norm + 1e-7,
-    );
-  }
-}
-
-/** Checks five AdamW steps: losses before each and after the last, and the resulting parameters. */
-export function checkFiveSteps(variant: Variant): void {
-  const betas = [0.9, 0.999] as const;
-  const { losses, loss_after: lossAfter } = variant.facts['five_steps_lr_1e-3'];
-  let trainable = variant.trainable;
-  const moments: TensorMap = {};
-  const seen: number[] = [];
-  for (let step = 1; step <= losses.length; step++) {
-    const { loss, gradients } = lossAndGradients(variant, trainable);
-    seen.push(loss);
-    const corrections = biasCorrections(step, betas);
-    const schedule = {
-      learningRate: tf.scalar(1e-3),
-      biasCorrection1: tf.scalar(corrections.biasCorrection1),
-      biasCorrection2Sqrt: tf.scalar(corrections.biasCorrection2Sqrt),
-    };
-    const next: TensorMap = {};
-    for (const [name, parameter] of Object.entries(trainable)) {
-      const gradient = gradients[name];
-      if (gradient === null || gradient === undefined) {
-        next[name] = parameter;
-        continue;
-      }
-      const weightDecay = parameter.rank >= 2 ? 0.05 : 0;
-      const updated = adamwUpdate(
-        {
-          parameter,
-          gradient,
-          expAvg: moments[`${name}/1`] ?? tf.zerosLike(parameter),
-          expAvgSq: moments[`${name}/2`] ?? tf.zerosLike(parameter),
-        },
-        schedule,
-        { betas, eps: 1e-8, weightDecay },
-      );
-      next[name] = updated.parameter;
-      moments[`${name}/1`] = updated.expAvg;
-      moments[`${name}/2`] = updated.expAvgSq;
-    }
-    trainable = next;
-  }
-  seen.push(lossAndGradients(variant, trainable).loss);
-  [...losses, lossAfter].forEach((expected, step) => {
-    expect(Math.abs(seen[step]! / expected - 1), `loss after ${step} steps`).toBeLessThan(1e-5);
-  });
-  for (const [name, { data }] of Object.entries(below(variant.stored, 'after5/'))) {
-    if (isNoise(name)) continue;
-    const actual = trainable[name]!.dataSync();
-    const differences = Array.from(data, (value, i) => Math.abs(value - actual[i]!));
-    expect(Math.max(...differences), name).toBeLessThanOrEqual(1.2e-2);
-    expect(differences.filter((d) => d <= 2e-5).length / differences.length, name).toBeGreaterThanOrEqual(
-      0.995,
-    );
-  }
 }

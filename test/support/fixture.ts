@@ -5,13 +5,7 @@ import * as tf from '@tensorflow/tfjs';
 import { expect } from 'vitest';
 import type { HostTensor, HostTensorMap, TensorMap } from '../../src/engine/types.ts';
 import { openSafetensors, readFloat32, readTensor } from '../../src/io/safetensors.ts';
-
-/** What `golden.json` says of a tensor. */
-export interface GoldenEntry {
-  readonly role: 'input' | 'expected';
-  readonly shape: readonly number[];
-  readonly max_abs_diff?: number;
-}
+import type { GoldenTensor } from '../parity/handler.ts';
 
 /** A folder of `test/fixtures`. Float64 inputs (learning rates) are read as float32. */
 export interface Fixture {
@@ -19,7 +13,7 @@ export interface Fixture {
   /** Content of `config.json`; null where there is none. */
   readonly config: unknown;
   readonly golden: {
-    readonly tensors: Record<string, GoldenEntry>;
+    readonly tensors: Record<string, GoldenTensor>;
     readonly made_with: Record<string, unknown>;
   };
   /** Inputs and expected outputs. */
