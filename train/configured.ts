@@ -30,6 +30,10 @@ export interface ConfiguredTraining {
   readonly stream: OutputStream | null;
   readonly label?: string;
   readonly interrupt?: Interrupt;
+  /** Looks for what else will be needed; its faults are told together with those of model and data. */
+  readonly check?: () => Promise<void>;
+  /** Called once, before the first step, when everything was found and a resumption was not refused. */
+  readonly onStart?: () => Promise<void>;
   readonly onStep?: (record: StepRecord) => void;
 }
 
@@ -70,20 +74,21 @@ async function missingFiles(
 }
 
 /**
- * The model and the records of a configuration. Whatever is missing of either is said at once.
- * @throws InputError `NOT_READY` where faults of both are joined, else that of the one
+ * The model and the records of a configuration. Whatever is missing of either, or of what else is checked, is said at once.
+ * @throws InputError `NOT_READY` where faults of several are joined, else that of the one
  */
-async function openModelAndRecords(config: Config) {
-  const [model, records] = await Promise.allSettled([
+async function openModelAndRecords(config: Config, check: () => Promise<void>) {
+  const [model, records, checked] = await Promise.allSettled([
     openAffectGpt(config),
     readDividedRecords(config, recordsLocation(config)),
+    check(),
   ]);
-  if (model.status === 'fulfilled' && records.status === 'fulfilled') {
+  if (model.status === 'fulfilled' && records.status === 'fulfilled' && checked.status === 'fulfilled') {
     return { model: model.value, ...records.value };
   }
-  const errors: unknown[] = [model, records].flatMap((one) =>
-    one.status === 'rejected' ? [one.reason] : [],
-  );
+  // A check that needs the records fails as they do.
+  const needed = records.status === 'rejected' ? [model, records] : [model, records, checked];
+  const errors: unknown[] = needed.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
   if (records.status === 'fulfilled') {
     const missing = await missingFiles(config, records.value.train);
     if (missing !== undefined) errors.push(missing);
@@ -133,12 +138,13 @@ const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
  * @throws InputError `NOT_READY`, `MODEL_NOT_FOUND`, `SAMPLES_NONE`, `SAMPLES_UNUSABLE`, and those of `train`
  */
 export async function trainConfigured(options: ConfiguredTraining): Promise<TrainOutcome> {
-  const { config, sources, engine, resume, stream, interrupt, onStep, label } = options;
+  const { config, sources, engine, resume, stream, interrupt, onStart, onStep, label } = options;
+  const { check = async () => {} } = options;
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
   // Said before the features of a large data set are computed, not after.
   if (resume === 'never') await checkUnused(config.output);
-  const { model, train: trained, heldOut } = await openModelAndRecords(config);
+  const { model, train: trained, heldOut } = await openModelAndRecords(config, check);
   const samples = await openSamples({
     config,
     model,
@@ -155,7 +161,6 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
     );
     await prepareFeatures(samples, say);
     const task = await affectGptTask(config, model, samples);
-    let configWritten = false;
     return await train(task, {
       engine,
       steps: config.train.steps,
@@ -167,30 +172,32 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
         folder: config.output,
         resume,
         checkpoint: config.train.checkpoint,
-        identity: runIdentity(config),
+        identity: runIdentity(config, {
+          'model.visualEncoder.description': model.visual?.description ?? null,
+          'model.audioEncoder.description': model.audio?.description ?? null,
+        }),
         ...(model.config.lora === null
           ? {}
           : { adapter: { settings: config.lora, baseModel: config.model.llm } }),
       },
       log: { every: config.train.log.every, stream, ...(label === undefined ? {} : { label }) },
       ...(interrupt && { interrupt }),
-      onStep: async (record) => {
+      onStart: async () => {
         // Not before the run is known to be a new one or the same as before: a refused resumption leaves it alone.
-        if (!configWritten)
-          await writeFileAtomic(join(config.output, 'config.yaml'), renderConfig(config, sources));
-        configWritten = true;
-        onStep?.(record);
+        await writeFileAtomic(join(config.output, 'config.yaml'), renderConfig(config, sources));
+        await onStart?.();
       },
+      ...(onStep && { onStep }),
     });
   } finally {
-    await samples.dispose();
+    await samples.releaseEncoders();
   }
 }
 
 /** Between two messages about features that are being computed. */
 const featureMessageMilliseconds = 15_000;
 
-/** Fills the feature cache and says how much of it was there. */
+/** Fills the feature cache, says how much of it was there, and frees the encoders: the model needs the memory. */
 export async function prepareFeatures(samples: OpenSamples, say: (message: string) => void): Promise<void> {
   const started = performance.now();
   let said = started;
@@ -204,4 +211,5 @@ export async function prepareFeatures(samples: OpenSamples, say: (message: strin
     const seconds = (performance.now() - started) / 1000;
     say(`Features: ${computed} computed, ${fromDisk} from the cache, in ${formatDuration(seconds)}.`);
   }
+  await samples.releaseEncoders();
 }

@@ -13,6 +13,7 @@ const freeKeys = [
   'train.log',
   'engine',
   'generation',
+  'evaluation',
   'data.featureCache',
   'output',
 ];
@@ -34,12 +35,20 @@ function flatten(value: JsonValue, key: string, into: Record<string, JsonValue>)
 
 /**
  * The identity of a configured run: all keys but those that a resumed run may change (`train.steps`,
- * `train.checkpoint`, `train.log`, `engine`, `generation`, `data.featureCache`, `output`) and with `batchSize` and
+ * `train.checkpoint`, `train.log`, `engine`, `generation`, `evaluation`, `data.featureCache`, `output`) and with `batchSize` and
  * `accumulation` replaced by their product.
+ *
+ * @param elsewhere settings that stand in files of their own, by the key that names the file; null where there is none
  */
-export function runIdentity(config: Config): RunIdentity {
+export function runIdentity(
+  config: Config,
+  elsewhere: Readonly<Record<string, JsonValue>> = {},
+): RunIdentity {
   const identity: Record<string, JsonValue> = {};
   flatten(config as JsonValue, '', identity);
+  for (const [key, settings] of Object.entries(elsewhere)) {
+    if (settings !== null) flatten(settings, key, identity);
+  }
   identity['train.batchSize x train.accumulation'] = config.train.batchSize * config.train.accumulation;
   return identity;
 }

@@ -130,6 +130,7 @@ class Training {
 
   async run(): Promise<TrainOutcome> {
     try {
+      await this.#options.onStart?.();
       const signal = await this.#steps();
       if (signal !== undefined) await this.#logger.note(`Stopped by ${signal} after step ${this.#step}.`);
       return {

@@ -63,6 +63,8 @@ export interface TrainOptions {
   };
   /** Looked at between steps; `watchInterrupts` makes one of signals. */
   readonly interrupt?: Interrupt;
+  /** Called once, before the first step, when the run is known to be a new one or the same as before. */
+  readonly onStart?: () => Promise<void>;
   readonly onStep?: (record: StepRecord) => void | Promise<void>;
 }
 

@@ -33,6 +33,7 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
       await wasm(),
       await cpu(),
       await tensorflow(),
+      await transformers(),
     ];
     const missing = findings.filter((finding) => finding.needed && !finding.ok);
     process.stdout.write(
@@ -143,6 +144,18 @@ async function tensorflow(): Promise<Finding> {
     }
   }
   return { ...base, ok: false, detail: failures.join('; ') || 'not installed', advice };
+}
+
+async function transformers(): Promise<Finding> {
+  const base = { name: 'transformers', needed: false };
+  const advice = 'Optional, for encoders of type "transformers": npm install @huggingface/transformers';
+  const { findTransformers, loadTransformers } = await import('../runtime/encoders/transformers-package.ts');
+  if (findTransformers() === undefined) return { ...base, ok: false, detail: 'not installed', advice };
+  try {
+    return { ...base, ok: true, detail: `@huggingface/transformers ${loadTransformers().env.version}` };
+  } catch (error) {
+    return { ...base, ok: false, detail: messageOf(error), advice };
+  }
 }
 
 function isInstalled(name: string): boolean {

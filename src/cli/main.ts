@@ -6,7 +6,10 @@ import { packageVersion } from '../config/package-folder.ts';
 import { configCommand } from './config.ts';
 import { doctorCommand } from './doctor.ts';
 import { describeFailure, usageError } from './errors.ts';
+import { evalCommand } from './eval.ts';
+import { importCommand } from './import.ts';
 import { predictCommand } from './predict.ts';
+import { pullCommand } from './pull.ts';
 import { quickstartCommand } from './quickstart.ts';
 import { trainCommand } from './train.ts';
 
@@ -18,12 +21,15 @@ const COMMANDS = [
   quickstartCommand,
   trainCommand,
   predictCommand,
+  evalCommand,
+  importCommand,
+  pullCommand,
   configCommand,
   doctorCommand,
 ] as CommandModule[];
 
 /** Options that may be given many times. */
-const REPEATABLE = ['set'];
+const REPEATABLE = ['set', 'include', 'ids'];
 
 /** Two subtitles, or two configurations, are a mistake that yargs would join to a list. */
 function refuseRepetition(args: Readonly<Record<string, unknown>>): true {

@@ -114,7 +114,14 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
     );
     const { answerClips } = await import('../predict/answer-clips.ts');
     const { questionText } = await import('../data/prompts.ts');
-    const question = args.question ?? questionText('ovlabel');
+    const { fieldsOf } = await import('../config/template.ts');
+    const asks = config.data.template === null || fieldsOf(config.data.template.prompt).includes('question');
+    if (args.question !== undefined && !asks) {
+      throw usageError(
+        'The prompt of this run (data.template) has no {question}, so --question says nothing.',
+      );
+    }
+    const question = args.question ?? (asks ? questionText('ovlabel') : '');
     const notify = (message: string): void => void process.stderr.write(`${message}\n`);
     if (args.clip !== undefined) {
       const records = [clipRecord(args.clip, args.subtitle)];

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { AffectGptError } from '../errors.ts';
+import type { ChoiceEvaluation } from '../eval/choices.ts';
 import { type ConfigArguments, withConfigOptions } from './config.ts';
 
 interface TrainArguments extends ConfigArguments {
@@ -21,9 +22,18 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     const { config, sources } = loadConfig({ config: name, set });
     const { createEngine } = await import('../engine/engines.ts');
     const { trainConfigured } = await import('../../train/configured.ts');
-    const { watchInterrupts } = await import('../../train/interrupts.ts');
+    const { interruptExitCodes, watchInterrupts } = await import('../../train/interrupts.ts');
     const engine = await createEngine(config.engine);
-    const interrupt = watchInterrupts({ notify: (message) => void process.stderr.write(`${message}\n`) });
+    const notify = (message: string): void => void process.stderr.write(`${message}\n`);
+    const interrupt = watchInterrupts({ notify });
+    const isStopped = (): boolean => interrupt.requested !== undefined;
+    const { EvaluationAroundTraining } = await import('../eval/around-training.ts');
+    const { formatEvaluation } = await import('../eval/report.ts');
+    const { evaluation: settings } = config;
+    const scoring = settings && new EvaluationAroundTraining({ config, settings, engine, notify, isStopped });
+    const print = (evaluation: ChoiceEvaluation | undefined): void => {
+      if (evaluation !== undefined) process.stdout.write(formatEvaluation(evaluation));
+    };
     try {
       const outcome = await trainConfigured({
         config,
@@ -32,6 +42,10 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         resume,
         stream: process.stderr,
         interrupt,
+        ...(scoring && {
+          check: () => scoring.check(),
+          onStart: async () => print(await scoring.before()),
+        }),
       });
       if (outcome.signal !== null) {
         const reached =
@@ -39,6 +53,18 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
             ? 'before the first step. The same command begins anew; features that were computed are kept.'
             : `after step ${outcome.step}, saved in ${outcome.checkpoint}. The same command goes on from there.`;
         throw new AffectGptError('STOPPED', `Stopped by ${outcome.signal} ${reached}`, outcome.exitCode);
+      }
+      if (scoring !== null) {
+        const evaluation = await scoring.after(outcome.checkpoint!);
+        const { requested } = interrupt;
+        if (evaluation === undefined && requested !== undefined) {
+          throw new AffectGptError(
+            'STOPPED',
+            `Stopped by ${requested} after the last step, before the model was scored. Training is done and saved in ${outcome.checkpoint}; affectgpt eval choices --checkpoint ${config.output} scores it.`,
+            interruptExitCodes[requested],
+          );
+        }
+        print(evaluation);
       }
       process.stdout.write(`${outcome.checkpoint ?? config.output}\n`);
     } finally {

@@ -33,19 +33,49 @@ export interface LoadedConfig {
  */
 export function loadConfig(request: ConfigRequest): LoadedConfig {
   const folder = path.resolve(request.folder ?? '.');
-  const { found: file, tried } = findFile(request.config, folder);
-  if (file === undefined) {
-    throw new InputError(
-      'CONFIG_NOT_FOUND',
-      `There is no configuration "${request.config}". Looked at: ${tried.join(', ')}. Give a path, or the name of a file in the working folder or among those that come with affectgpt.`,
-    );
-  }
+  const file = existingFile(request.config, folder);
   const label = labelOf(file, folder);
   const { layers, problems } = readChain(file, folder);
-  for (const assignment of request.set ?? []) {
-    const read = parseSet(assignment);
-    layers.push(read.layer);
-    problems.push(...read.problems);
+  return { ...resolveLayers({ layers, problems }, request.set, label), file };
+}
+
+/** A configuration of which something other than the user knows a part. */
+export interface KnownConfigRequest {
+  /** What that is, for messages. */
+  readonly label: string;
+  /** Keys that hold where the user gives none. */
+  readonly defaults: Plain;
+  /** Keys that hold whatever the file says; only `--set` goes over them. */
+  readonly facts: Plain;
+  /** `--config`, if there is one. */
+  readonly config?: string | undefined;
+  readonly set?: readonly string[];
+}
+
+/**
+ * As `loadConfig`, around what is known already: `defaults`, then the file and what it extends, then `facts`, then `--set`.
+ * @throws InputError `CONFIG_NOT_FOUND`, `CONFIG_INVALID`
+ */
+export function loadKnownConfig(request: KnownConfigRequest): Omit<LoadedConfig, 'file'> {
+  const { label, defaults, facts, config, set } = request;
+  const known = (values: Plain): Layer => ({ values, label, packaged: true, lineOf: () => undefined });
+  const folder = path.resolve('.');
+  const { layers, problems } =
+    config === undefined ? { layers: [], problems: [] } : readChain(existingFile(config, folder), folder);
+  return resolveLayers({ layers: [known(defaults), ...layers, known(facts)], problems }, set, label);
+}
+
+/** Adds `--set` to what was read, validates all of it, and notes what the user gave. */
+function resolveLayers(
+  read: { layers: Layer[]; problems: Problem[] },
+  set: readonly string[] = [],
+  label: string,
+): Omit<LoadedConfig, 'file'> {
+  const { layers, problems } = read;
+  for (const assignment of set) {
+    const one = parseSet(assignment);
+    layers.push(one.layer);
+    problems.push(...one.problems);
   }
   if (problems.length > 0) throw configInvalid(problems, label);
   const { config, merged } = validate(layers, label);
@@ -54,7 +84,17 @@ export function loadConfig(request: ConfigRequest): LoadedConfig {
     const { layer, where } = whereIs(leaf, layers);
     if (layer !== undefined && !layer.packaged) sources.set(leaf.join('.'), where);
   }
-  return { config, sources, file };
+  return { config, sources };
+}
+
+/** @throws InputError `CONFIG_NOT_FOUND` */
+function existingFile(name: string, folder: string): string {
+  const { found, tried } = findFile(name, folder);
+  if (found !== undefined) return found;
+  throw new InputError(
+    'CONFIG_NOT_FOUND',
+    `There is no configuration "${name}". Looked at: ${tried.join(', ')}. Give a path, or the name of a file in the working folder or among those that come with affectgpt.`,
+  );
 }
 
 /**

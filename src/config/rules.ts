@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Config } from './schema.ts';
+import { answerFaults, promptFaults } from './template.ts';
 
 interface Rule {
   /** Keys whose values the rule reads; it is not applied where one of them is invalid by itself. */
@@ -12,6 +13,9 @@ interface Rule {
 
 /** Rows of the published temporal embedding for video. */
 const VIDEO_QFORMER_FRAMES = 32;
+
+const joined = (faults: readonly string[]): string | undefined =>
+  faults.length === 0 ? undefined : faults.join('; ');
 
 const RULES: readonly Rule[] = [
   {
@@ -27,6 +31,35 @@ const RULES: readonly Rule[] = [
       return undefined;
     },
   },
+  {
+    reads: ['data.template', 'model.inputs'],
+    key: 'data.template.prompt',
+    check: ({ data, model }) =>
+      data.template === null ? undefined : joined(promptFaults(data.template.prompt, model.inputs)),
+  },
+  {
+    reads: ['data.template'],
+    key: 'data.template.answer',
+    check: ({ data }) => (data.template === null ? undefined : joined(answerFaults(data.template.answer))),
+  },
+  {
+    reads: ['evaluation', 'data.labelType'],
+    key: 'evaluation',
+    check: ({ evaluation, data }) =>
+      evaluation !== null && ['description', 'valence'].includes(data.labelType)
+        ? `choices are labels, but data.labelType is "${data.labelType}"; choose "ovlabel", "onehot_w_candidates", "onehot_wo_candidates", "sentiment" or "hybird", or leave the section out`
+        : undefined,
+  },
+  ...(['visualEncoder', 'audioEncoder'] as const).map(
+    (name): Rule => ({
+      reads: [`model.${name}`],
+      key: `model.${name}.model`,
+      check: ({ model }) =>
+        model[name].type === 'onnx' && !/\.ya?ml$/i.test(model[name].model)
+          ? `"${model[name].model}", but type "onnx" takes the path of the YAML file (.yaml or .yml) that describes the encoder`
+          : undefined,
+    }),
+  ),
   {
     reads: ['model.inputs', 'fusion.multi'],
     key: 'fusion.multi',

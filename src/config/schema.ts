@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { compatSchema } from './compat.ts';
+import { evaluationSchema } from './evaluation.ts';
 import { checkRules } from './rules.ts';
+import { templateSchema } from './template.ts';
 
 /**
  * The published `face_or_frame` modes: which modalities a prompt names, and in which order. Those that begin with
@@ -57,6 +59,13 @@ const pooling = (what: string) =>
       `How the ${what} become one representation: \`attention\` (learned weights, no softmax), \`mean\`, or \`qformer\` (learned queries).`,
     );
 
+/** Kinds of encoders that users bring themselves; see docs/own-encoders.md. */
+export const OWN_ENCODERS = ['onnx', 'transformers'] as const;
+const ownEncoders =
+  '`onnx` (an ONNX file with a YAML description), `transformers` (a model in the layout of transformers.js), see `docs/own-encoders.md`';
+const encoderModel =
+  'Weights of the encoder: Hugging Face id or folder. With `onnx` the YAML description, which `transformers` takes too.';
+
 const model = z.strictObject({
   llm: text()
     .default('Qwen/Qwen2.5-7B-Instruct')
@@ -66,28 +75,24 @@ const model = z.strictObject({
   visualEncoder: z
     .strictObject({
       type: z
-        .enum(['clip', 'dinov2', 'siglip'])
+        .enum(['clip', 'dinov2', 'siglip', ...OWN_ENCODERS])
         .default('clip')
         .describe(
-          'Architecture: `clip` (vision tower, projected), `dinov2` (mean over all tokens of the last layer), `siglip` (mean over the patches of the last layer).',
+          `Architecture: \`clip\` (vision tower, projected), \`dinov2\` (mean over all tokens of the last layer), \`siglip\` (mean over the patches of the last layer); or an encoder of your own: ${ownEncoders}.`,
         ),
-      model: text()
-        .default('openai/clip-vit-large-patch14')
-        .describe('Weights of the encoder: Hugging Face id or folder.'),
+      model: text().default('openai/clip-vit-large-patch14').describe(encoderModel),
     })
     .prefault({})
     .describe('Frozen encoder of faces and frames.'),
   audioEncoder: z
     .strictObject({
       type: z
-        .enum(['hubert', 'wavlm', 'data2vec'])
+        .enum(['hubert', 'wavlm', 'data2vec', ...OWN_ENCODERS])
         .default('hubert')
         .describe(
-          'Architecture: `hubert`, `wavlm` or `data2vec` (data2vec-audio); of each the mean of the last four layers.',
+          `Architecture: \`hubert\`, \`wavlm\` or \`data2vec\` (data2vec-audio), of each the mean of the last four layers; or an encoder of your own: ${ownEncoders}.`,
         ),
-      model: text()
-        .default('TencentGameMate/chinese-hubert-large')
-        .describe('Weights of the encoder: Hugging Face id or folder.'),
+      model: text().default('TencentGameMate/chinese-hubert-large').describe(encoderModel),
     })
     .prefault({})
     .describe('Frozen encoder of sound.'),
@@ -170,6 +175,12 @@ const data = z.strictObject({
     .default('hybird')
     .describe(
       'What the model learns to answer. `hybird` (published spelling) draws a kind that the sample has, anew each time it is seen.',
+    ),
+  template: templateSchema
+    .nullable()
+    .default(null)
+    .describe(
+      'Own wording of prompt and answer, for training, prediction and evaluation alike. `null` takes the published prompts.',
     ),
   faces: z
     .strictObject({
@@ -345,6 +356,12 @@ export const configSchema = z
     generation: generation
       .prefault({})
       .describe('How answers are generated, where the command line does not say.'),
+    evaluation: evaluationSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'What `affectgpt train` scores after the last step: of each sample the label whose answer is the most likely. `null` scores nothing; `affectgpt eval choices` does so later.',
+      ),
     output: text().describe('Folder of the run: configuration, metrics, checkpoints, log. Has to be given.'),
   })
   .superRefine(checkRules, { when: () => true });

@@ -2,45 +2,65 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError } from '../errors.ts';
 import { readCsv } from '../io/csv.ts';
+import type { ClipLayout } from './clip-layouts.ts';
+import { clipLayouts } from './clip-layouts.ts';
+import { meldSource, readMeldText } from './meld.ts';
 import type { SampleRecord } from './records.ts';
 import { listFaults } from './records.ts';
 
-/** How a published data set lies on disk. */
-interface DatasetDefinition {
-  /** Below `data.root`. */
-  readonly folder: string;
-  readonly video: (name: string) => string;
-  readonly audio: (name: string) => string;
-  readonly face: (name: string) => string;
-  readonly subtitles: { readonly file: string; readonly column: string };
-  /** Emotion words of each sample: `name` and this column. */
-  readonly labels: { readonly file: string; readonly column: string };
-  /** Reasoned paragraph of each sample. */
-  readonly descriptions: { readonly file: string; readonly column: string };
-  /** Folders that have to be there. */
-  readonly folders: readonly string[];
+/** A published data set. */
+interface Dataset {
   /** Where to get it. */
   readonly source: string;
+  /**
+   * Reads its tables.
+   * @param root folder that holds the folders of the data sets
+   */
+  read(root: string): Promise<SampleRecord[]>;
+}
+
+/** A table with `name` and this column. */
+export interface NamedColumn {
+  readonly file: string;
+  readonly column: string;
+}
+
+/** A set of clips with a table for each kind of annotation. */
+export interface ClipTables extends ClipLayout {
+  readonly title: string;
+  /** Samples of the published set. */
+  readonly count: number;
+  /** Emotion words of each sample. */
+  readonly labels: NamedColumn;
+  /** Reasoned paragraph of each sample. */
+  readonly descriptions: NamedColumn;
 }
 
 /** The MER2025 folder serves several sets, which differ in their label files. */
-const mer2025 = (set: string): DatasetDefinition => ({
-  folder: 'mer2025-dataset',
-  video: (name) => join('video', `${name}.mp4`),
-  audio: (name) => join('audio', `${name}.wav`),
-  face: (name) => join('openface_face', name, `${name}.npy`),
-  subtitles: { file: 'subtitle_chieng.csv', column: 'english' },
+const mer2025 = (set: string, title: string, count: number): ClipTables => ({
+  ...clipLayouts.mer2025,
+  ...{ title, count },
   labels: { file: `track2_train_${set}.csv`, column: 'openset' },
   descriptions: { file: `track3_train_${set}.csv`, column: 'reason' },
-  folders: ['video', 'audio', 'openface_face'],
-  source: 'https://huggingface.co/datasets/MERChallenge/MER2025 (after signing its licence)',
+});
+
+/** Published sets of clips to train on. */
+export const clipTables = {
+  mercaptionplus: mer2025('mercaptionplus', 'MER-Caption+', 31_327),
+  ovmerd: mer2025('ovmerd', 'OV-MERD', 332),
+} as const;
+
+const ofTables = (key: keyof typeof clipTables): Dataset => ({
+  source: clipTables[key].source,
+  read: (root) => readClipTables(key, clipTables[key], root),
 });
 
 /** Published data sets by their registry names. */
 export const datasets = {
-  mercaptionplus: mer2025('mercaptionplus'),
-  ovmerd: mer2025('ovmerd'),
-} as const satisfies Record<string, DatasetDefinition>;
+  mercaptionplus: ofTables('mercaptionplus'),
+  ovmerd: ofTables('ovmerd'),
+  'meld-text': { source: meldSource, read: readMeldText },
+} as const satisfies Record<string, Dataset>;
 
 /**
  * Reads the tables of a published data set. Its media files are looked for later, those only that the chosen inputs
@@ -57,7 +77,10 @@ export async function readDataset(key: string, root: string): Promise<SampleReco
       `There is no data set "${key}". Known are ${Object.keys(datasets).join(', ')}; own clips are described by a manifest (data.manifest).`,
     );
   }
-  const definition: DatasetDefinition = datasets[key as keyof typeof datasets];
+  return datasets[key as keyof typeof datasets].read(root);
+}
+
+async function readClipTables(key: string, definition: ClipTables, root: string): Promise<SampleRecord[]> {
   const folder = resolve(root, definition.folder);
   await requireLayout(key, folder, definition);
   const faults: string[] = [];
@@ -67,6 +90,22 @@ export async function readDataset(key: string, root: string): Promise<SampleReco
   if (faults.length > 0) {
     throw new InputError('DATASET_INVALID', `The tables of "${key}" have faults: ${listFaults(faults)}.`);
   }
+  return annotatedRecords(folder, definition, { labels, descriptions }).map((record) => ({
+    ...record,
+    video: join(folder, definition.videos(record.name)[0]),
+    audio: join(folder, definition.audio(record.name)),
+    face: join(folder, definition.face(record.name)),
+    subtitle: subtitles.get(record.name)?.text ?? '',
+  }));
+}
+
+/** A record for each name in either table, with what both say about it; without its files and its subtitle. */
+export function annotatedRecords(
+  folder: string,
+  definition: ClipTables,
+  tables: { readonly labels: TableColumn; readonly descriptions: TableColumn },
+): SampleRecord[] {
+  const { labels, descriptions } = tables;
   const names = new Set([...labels.keys(), ...descriptions.keys()]);
   return Array.from(names, (name): SampleRecord => {
     const openset = labels.get(name);
@@ -74,10 +113,6 @@ export async function readDataset(key: string, root: string): Promise<SampleReco
     const table = openset === undefined ? definition.descriptions : definition.labels;
     return {
       name,
-      video: join(folder, definition.video(name)),
-      audio: join(folder, definition.audio(name)),
-      face: join(folder, definition.face(name)),
-      subtitle: subtitles.get(name)?.text ?? '',
       ...(openset && { labels: labelsOrNeutral(openset.text) }),
       ...(reason && reason.text !== '' && { description: reason.text }),
       origin: `${join(folder, table.file)}, row ${(openset ?? reason)!.row}`,
@@ -85,7 +120,7 @@ export async function readDataset(key: string, root: string): Promise<SampleReco
   });
 }
 
-async function requireLayout(key: string, folder: string, definition: DatasetDefinition): Promise<void> {
+async function requireLayout(key: string, folder: string, definition: ClipTables): Promise<void> {
   const tables = [definition.labels, definition.descriptions, definition.subtitles].map(({ file }) => file);
   const missing: string[] = [];
   for (const file of tables) {
@@ -109,11 +144,19 @@ interface Cell {
   readonly text: string;
 }
 
-async function readColumn(
+/** What a table says of each name. */
+export type TableColumn = ReadonlyMap<string, Cell>;
+
+/**
+ * Reads a column of a table by `name`.
+ * @param faults are added to: rows whose name is empty, a path, or that of another row; these are left out
+ * @throws InputError those of `readCsv`
+ */
+export async function readColumn(
   folder: string,
-  { file, column }: { readonly file: string; readonly column: string },
+  { file, column }: NamedColumn,
   faults: string[],
-): Promise<Map<string, Cell>> {
+): Promise<TableColumn> {
   const table = await readCsv(join(folder, file), { required: ['name', column] });
   const cells = new Map<string, Cell>();
   for (const { row, values } of table.rows) {

@@ -152,26 +152,50 @@ export function questionText(type: AnswerType, space: AnswerSpace = {}): string 
 const spaceMissing = (type: AnswerType, what: string): InputError =>
   new InputError('ANSWER_SPACE_MISSING', `Label type "${type}" needs ${what}, which the data do not give.`);
 
-/** The answer of a kind, or undefined where the sample has none. One-hot kinds need exactly one label. */
-export function answerText(
+/**
+ * What the answer of a kind says, without the sentence around it, or undefined where the sample has none. One-hot kinds
+ * need exactly one label.
+ */
+export function answerContent(
   type: AnswerType,
   { labels = [], description, sentiment, valence }: Annotations,
 ): string | undefined {
-  const single = labels.length === 1 ? labels[0] : undefined;
   switch (type) {
     case 'description':
       return description;
     case 'ovlabel':
-      return labels.length > 0 ? `The character's emotional state is ${labels.join(', ')}.` : undefined;
+      return labels.length > 0 ? labels.join(', ') : undefined;
     case 'onehot_w_candidates':
-      return single && `The most likely label is ${single}.`;
     case 'onehot_wo_candidates':
-      return single && `The character's emotional state is ${single}.`;
+      return labels.length === 1 ? labels[0] : undefined;
     case 'sentiment':
-      return sentiment && `The character's sentiment state is ${sentiment}.`;
+      return sentiment;
     case 'valence':
-      return valence === undefined ? undefined : `The valence score is ${twoDecimals(valence)}.`;
+      return valence === undefined ? undefined : twoDecimals(valence);
   }
+}
+
+/** The sentence that says it, verbatim as published. */
+export function answerSentence(type: AnswerType, content: string): string {
+  switch (type) {
+    case 'description':
+      return content;
+    case 'ovlabel':
+    case 'onehot_wo_candidates':
+      return `The character's emotional state is ${content}.`;
+    case 'onehot_w_candidates':
+      return `The most likely label is ${content}.`;
+    case 'sentiment':
+      return `The character's sentiment state is ${content}.`;
+    case 'valence':
+      return `The valence score is ${content}.`;
+  }
+}
+
+/** The published answer of a kind, or undefined where the sample has none. */
+export function answerText(type: AnswerType, annotations: Annotations): string | undefined {
+  const content = answerContent(type, annotations);
+  return content === undefined ? undefined : answerSentence(type, content);
 }
 
 /** The emotion words of an answer in the published list sentence, or undefined for any other text. */
@@ -189,7 +213,7 @@ export function answerLabels(text: string): string[] | undefined {
  * label list, and where a sample has neither, valence and sentiment (as the published sets combine them).
  */
 export function answerTypesOf(labelType: LabelType, annotations: Annotations): AnswerType[] {
-  const has = (type: AnswerType): boolean => answerText(type, annotations) !== undefined;
+  const has = (type: AnswerType): boolean => answerContent(type, annotations) !== undefined;
   if (labelType !== 'hybird') return [labelType].filter(has);
   const words = (['description', 'ovlabel'] as const).filter(has);
   return words.length > 0 ? words : (['valence', 'sentiment'] as const).filter(has);

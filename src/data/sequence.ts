@@ -5,17 +5,20 @@ import { InputError } from '../errors.ts';
 import { placeholders, stopText } from './prompts.ts';
 import type { PromptTokenizer } from './tokenizer.ts';
 
-/** One training sequence: `[bos] prompt answer ### eos` and what is to be predicted at each place. */
+/** What follows an answer: `###` and the end token, the end token alone, or nothing. */
+export type SequenceEnd = 'published' | 'eos' | 'none';
+
+/** One training sequence: `[start] prompt answer [###] [eos]` and what is to be predicted at each place. */
 export interface TrainingSequence {
   readonly ids: Int32Array;
-  /** The id itself where it is an answer token, `###` or the final eos, else -100. Not shifted. */
+  /** The id itself where it belongs to the answer or to what ends it, else -100. Not shifted. */
   readonly labels: Int32Array;
 }
 
 /**
  * Token ids of a prompt, without `bos`: each placeholder repeated as often as vectors will replace it.
  *
- * @param prompt from `buildPrompt`, one placeholder for each slot
+ * @param prompt from a `PromptFormat`, one placeholder for each slot
  * @param runs from `placeholderRuns`
  * @throws InputError `PLACEHOLDER_IN_TEXT` where subtitle or question spell a placeholder
  */
@@ -49,29 +52,43 @@ export function encodePrompt(
   return ids;
 }
 
+/** Token ids of an answer and of what ends it: all that training supervises, and all whose likelihood counts. */
+export function encodeAnswer(tokenizer: PromptTokenizer, answer: string, end: SequenceEnd): number[] {
+  const ids = tokenizer.encode(end === 'published' ? answer + stopText : answer);
+  return end === 'none' ? ids : [...ids, tokenizer.eosId];
+}
+
 /**
- * The training sequence of a sample. Prompt and answer are tokenized separately, as published; the answer gets `###`.
+ * The training sequence of a sample. Prompt and answer are tokenized separately, as published.
  *
- * @param maxLength longest prompt and answer together, without bos and eos
+ * @param options.maxLength longest prompt and answer together, without start and end token
+ * @param options.begin whether the start token, where the tokenizer has one, stands before the prompt
  * @throws InputError `SAMPLE_TOO_LONG`
  */
 export function buildTrainingSequence(
   tokenizer: PromptTokenizer,
   promptIds: readonly number[],
   answer: string,
-  { maxLength, name }: { readonly maxLength: number; readonly name: string },
+  options: {
+    readonly maxLength: number;
+    readonly name: string;
+    readonly begin?: boolean;
+    readonly end?: SequenceEnd;
+  },
 ): TrainingSequence {
-  const answerIds = tokenizer.encode(answer + stopText);
-  const length = promptIds.length + answerIds.length;
+  const { maxLength, name, begin = true, end = 'published' } = options;
+  const answerIds = encodeAnswer(tokenizer, answer, end);
+  const spoken = answerIds.length - (end === 'none' ? 0 : 1);
+  const length = promptIds.length + spoken;
   if (length > maxLength) {
     throw new InputError(
       'SAMPLE_TOO_LONG',
-      `Sample "${name}" has ${length} tokens (prompt ${promptIds.length}, answer ${answerIds.length}), more than ` +
+      `Sample "${name}" has ${length} tokens (prompt ${promptIds.length}, answer ${spoken}), more than ` +
         `model.maxLength ${maxLength}. Shorten its subtitle or answer, raise model.maxLength, or set data.onBadSample to skip.`,
     );
   }
-  const before = tokenizer.bosId === undefined ? [] : [tokenizer.bosId];
-  const ids = Int32Array.from([...before, ...promptIds, ...answerIds, tokenizer.eosId]);
+  const before = begin && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
+  const ids = Int32Array.from([...before, ...promptIds, ...answerIds]);
   const labels = ids.slice().fill(ignoredLabel, 0, before.length + promptIds.length);
   return { ids, labels };
 }

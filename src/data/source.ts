@@ -3,18 +3,19 @@ import { placeholderRuns } from '../../model/affectgpt.ts';
 import type { InputModeName } from '../../model/modes.ts';
 import { inputModes } from '../../model/modes.ts';
 import { InputError } from '../errors.ts';
+import { limiter } from '../io/limiter.ts';
 import type { BatchFeatures, PromptBatch, TrainingBatch } from './collate.ts';
 import { collatePrompts, collateTraining } from './collate.ts';
 import { readDataset } from './datasets.ts';
 import type { FeatureExtractor } from './features.ts';
-import { limiter } from './limiter.ts';
 import { readManifest } from './manifest.ts';
+import type { PromptFormat } from './prompt-format.ts';
 import type { AnswerSpace, AnswerType, LabelType } from './prompts.ts';
-import { answerText, answerTypesOf, buildPrompt, drawAnswerType, questionText } from './prompts.ts';
+import { answerContent, answerTypesOf, drawAnswerType, questionText } from './prompts.ts';
 import type { SampleRecord } from './records.ts';
 import { featureSources, findFileFaults, listFaults } from './records.ts';
 import type { TrainingSequence } from './sequence.ts';
-import { buildTrainingSequence, encodePrompt } from './sequence.ts';
+import { buildTrainingSequence, encodeAnswer, encodePrompt } from './sequence.ts';
 import type { PromptTokenizer } from './tokenizer.ts';
 
 /** Where samples are described: own clips or a published data set. */
@@ -58,6 +59,8 @@ export function answerSpaceOf(records: readonly SampleRecord[]): AnswerSpace {
 export interface SampleSourceOptions {
   readonly records: readonly SampleRecord[];
   readonly inputs: InputModeName;
+  /** How samples are worded; for the same inputs. */
+  readonly format: PromptFormat;
   /** Its mode is that of `inputs`. */
   readonly model: AffectGptConfig;
   readonly tokenizer: PromptTokenizer;
@@ -101,9 +104,16 @@ export class SampleSource {
   /**
    * Checks that every sample has what the inputs and the label type need: files, answers, a prompt that fits.
    *
-   * @throws InputError `SAMPLES_UNUSABLE` with every bad sample (or each is skipped with a notice), `SAMPLES_NONE`
+   * @throws InputError `SAMPLES_UNUSABLE` with every bad sample (or each is skipped with a notice), `SAMPLES_NONE`,
+   *   `TOKENIZER_NO_START`
    */
   static async open(options: SampleSourceOptions): Promise<SampleSource> {
+    if (options.format.needsStartToken && options.tokenizer.bosId === undefined) {
+      throw new InputError(
+        'TOKENIZER_NO_START',
+        'data.template.begin asks for a start token, and the tokenizer of the language model has none (bos_token in tokenizer_config.json). Set data.template.begin to false.',
+      );
+    }
     const all = new SampleSource(options, options.records);
     const faults = await findFileFaults(options.records, inputModes[options.inputs]);
     for (const record of options.records) {
@@ -171,7 +181,18 @@ export class SampleSource {
         `${record.origin}: sample "${name}" has no answer to learn from.`,
       );
     }
-    return { type, question: questionText(type, this.#space), answer: answerText(type, record)! };
+    return this.#asked(record, type);
+  }
+
+  /** The question of a kind about these samples. Errors as in `questionText`. */
+  question(type: AnswerType): string {
+    return questionText(type, this.#space);
+  }
+
+  /** Tokens of the answer that says `content`, and of what ends it: those that training would supervise. */
+  answerTokens(type: AnswerType, content: string): number[] {
+    const { tokenizer, format } = this.#options;
+    return encodeAnswer(tokenizer, format.answer(type, content), format.end);
   }
 
   /**
@@ -193,18 +214,13 @@ export class SampleSource {
   }
 
   /**
-   * Prompts for generation.
+   * Prompts for the model to go on with.
    *
    * @param question the same for all
-   * @param options.bos whether the sequence begins with the tokenizer's `bos`
    */
-  async loadPrompts(
-    names: readonly string[],
-    question: string,
-    { bos }: { readonly bos: boolean },
-  ): Promise<PromptBatch> {
-    const { bosId } = this.#options.tokenizer;
-    const before = bos && bosId !== undefined ? [bosId] : [];
+  async loadPrompts(names: readonly string[], question: string): Promise<PromptBatch> {
+    const { format, tokenizer } = this.#options;
+    const before = format.begin.asking && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
     const prompts = names.map((name) => [...before, ...this.#prompt(this.record(name), question)]);
     return collatePrompts(prompts, await this.#features(names), this.#options);
   }
@@ -224,16 +240,30 @@ export class SampleSource {
     return features;
   }
 
+  #asked(record: SampleRecord, type: AnswerType): SampleTask {
+    const answer = this.#options.format.answer(type, answerContent(type, record)!);
+    return { type, question: this.question(type), answer };
+  }
+
   #prompt(record: SampleRecord, question: string): number[] {
-    const { model, tokenizer, inputs } = this.#options;
-    const text = buildPrompt(inputs, record.subtitle ?? '', question);
-    return encodePrompt(tokenizer, text, placeholderRuns(model, tokenizer.placeholderIds), record.name);
+    const { model, tokenizer, format } = this.#options;
+    const text = format.prompt(record.subtitle ?? '', question);
+    const ids = encodePrompt(tokenizer, text, placeholderRuns(model, tokenizer.placeholderIds), record.name);
+    // Without a token before it, the first one of the answer could not be predicted.
+    if (ids.length === 0) {
+      throw new InputError(
+        'PROMPT_EMPTY',
+        `Sample "${record.name}" has an empty prompt: its subtitle is empty and the template adds nothing.`,
+      );
+    }
+    return ids;
   }
 
   #sequence(name: string, { question, answer }: SampleTask): TrainingSequence {
-    const { tokenizer, maxLength } = this.#options;
+    const { tokenizer, maxLength, format } = this.#options;
     const prompt = this.#prompt(this.record(name), question);
-    return buildTrainingSequence(tokenizer, prompt, answer, { maxLength, name });
+    const { begin, end } = format;
+    return buildTrainingSequence(tokenizer, prompt, answer, { maxLength, name, begin: begin.training, end });
   }
 
   /** Faults of a record's texts, for every answer that may be drawn. */
@@ -248,11 +278,7 @@ export class SampleSource {
     }
     const faults = types.map((type) => {
       try {
-        this.#sequence(record.name, {
-          type,
-          question: questionText(type, this.#space),
-          answer: answerText(type, record)!,
-        });
+        this.#sequence(record.name, this.#asked(record, type));
         return [];
       } catch (error) {
         if (error instanceof InputError) return [`${record.origin}: ${error.message}`];

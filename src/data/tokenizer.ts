@@ -7,9 +7,9 @@ import { placeholders, stopText } from './prompts.ts';
 
 /**
  * What ends an answer besides the end tokens: `published` knows `###` as the tokens that spell it alone, `text` every
- * way in which tokens can spell it (such as ` ###` after a space).
+ * way in which tokens can spell it (such as ` ###` after a space), `end` the end tokens alone.
  */
-export type StopSpelling = 'published' | 'text';
+export type StopSpelling = 'published' | 'text' | 'end';
 
 /** The parts of `tokenizer.json` that are read here; the rest is the tokenizer package's. */
 interface TokenizerJson {
@@ -86,13 +86,14 @@ export class PromptTokenizer {
   /** Token sequences that end an answer, the end tokens among them. */
   stopSequences(spelling: StopSpelling): number[][] {
     const ends = this.endIds.map((id) => [id]);
+    if (spelling === 'end') return ends;
     return [...ends, ...(spelling === 'text' ? this.#everySpelling() : this.#plainSpellings())];
   }
 
   /**
    * The answer in generated tokens, cut as the published inference does: after a `bos`, before the end token, before
    * the last `###`, after `Assistant:`, without white space around it. That leaves an `<|endoftext|>` in place; the
-   * spelling `text` removes it, and cuts at the first `###`.
+   * spelling `text` removes it, and cuts at the first `###`; the spelling `end` cuts at end tokens alone.
    */
   answer(ids: readonly number[], spelling: StopSpelling): string {
     let text = this.decode(ids);
@@ -100,8 +101,9 @@ export class PromptTokenizer {
       const pieces = text.split(this.decode([this.bosId]));
       text = pieces[1] ?? text;
     }
-    const ends = spelling === 'text' ? this.endIds : [this.eosId];
+    const ends = spelling === 'published' ? [this.eosId] : this.endIds;
     for (const end of ends) text = text.split(this.decode([end]))[0]!;
+    if (spelling === 'end') return text.trim();
     const cut = spelling === 'text' ? text.indexOf(stopText) : text.lastIndexOf(stopText);
     if (cut >= 0) text = text.slice(0, cut);
     return text.split('Assistant:').at(-1)!.trim();

@@ -36,10 +36,11 @@ export async function* answerClips(options: ClipQuestion): AsyncGenerator<Predic
   try {
     // Bad clips are told, or left out, before the first answer is asked for.
     await samples.source.prepare();
+    await samples.releaseEncoders();
     yield* predictor.predict(state, samples, question);
   } finally {
     state.dispose();
-    await samples.dispose();
+    await samples.releaseEncoders();
     await predictor.dispose();
   }
 }

@@ -3,11 +3,11 @@ import type { Config } from '../config/schema.ts';
 import { answerLabels } from '../data/prompts.ts';
 import type { SampleRecord } from '../data/records.ts';
 import { RandomGenerator } from '../engine/random.ts';
-import type { Engine, HostTensor, HostTensorMap, State } from '../engine/types.ts';
-import { InputError } from '../errors.ts';
+import type { Engine, HostTensorMap, State } from '../engine/types.ts';
 import type { AffectGpt } from '../runtime/affectgpt.ts';
 import { Generator } from '../runtime/generator.ts';
-import { type OpenSamples, openSamples } from '../runtime/samples.ts';
+import { checkPromptLengths } from '../runtime/prompt-length.ts';
+import { formatOf, type OpenSamples, openSamples } from '../runtime/samples.ts';
 
 /** One answer, as a line of `predictions.jsonl`. */
 export interface Prediction {
@@ -74,21 +74,22 @@ export class Predictor {
     settings: GenerationSettings = this.#options.config.generation,
     names: readonly string[] = samples.source.names,
   ): AsyncGenerator<Prediction> {
-    const { tokenizer } = this.#options.model;
-    const { bosAtInference, stopSequences } = this.#options.config.compat;
+    const { tokenizer, config: model } = this.#options.model;
+    const { maxPositionEmbeddings } = model.decoder;
+    const { stop } = formatOf(this.#options.config);
     for (let from = 0; from < names.length; from += answerBatch) {
       const batch = names.slice(from, from + answerBatch);
-      const prompts = await samples.source.loadPrompts(batch, question, { bos: bosAtInference });
-      this.#checkLengths(samples, batch, prompts.attentionMask);
+      const prompts = await samples.source.loadPrompts(batch, question);
+      checkPromptLengths({ source: samples.source, names: batch, prompts, maxPositionEmbeddings });
       const answers = await this.#generator.answer(state, prompts, {
         maxNewTokens: settings.maxNewTokens,
-        stop: tokenizer.stopSequences(stopSequences),
+        stop: tokenizer.stopSequences(stop),
         sampling: samplingOf(settings),
         random: batch.map((name) => new RandomGenerator(settings.seed).split(name).split(question)),
         padToken: tokenizer.padId,
       });
       for (const [i, { tokens, finish }] of answers.entries()) {
-        const text = tokenizer.answer(tokens, stopSequences);
+        const text = tokenizer.answer(tokens, stop);
         const labels = answerLabels(text);
         yield {
           name: batch[i]!,
@@ -99,21 +100,6 @@ export class Predictor {
           finish,
         };
       }
-    }
-  }
-
-  /** A prompt beyond the positions that the language model knows would be answered with nonsense, and slowly. */
-  #checkLengths({ source }: OpenSamples, names: readonly string[], { shape, data }: HostTensor): void {
-    const mask = data as Int32Array;
-    const { maxPositionEmbeddings } = this.#options.model.config.decoder;
-    const tokens = shape[1]!;
-    for (const [row, name] of names.entries()) {
-      const length = mask.subarray(row * tokens, (row + 1) * tokens).reduce((sum, one) => sum + one, 0);
-      if (length <= maxPositionEmbeddings) continue;
-      throw new InputError(
-        'PROMPT_TOO_LONG',
-        `${source.record(name).origin}: the prompt of sample "${name}" has ${length} tokens, and the language model has positions for ${maxPositionEmbeddings} (max_position_embeddings). Shorten its subtitle or the question.`,
-      );
     }
   }
 

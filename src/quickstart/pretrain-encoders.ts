@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { AudioEncoder, Encoder, VisualEncoder } from '../../encoders/encoder.ts';
-import { clipSamples, hubertForward } from '../../encoders/hubert.ts';
+import { hubertForward } from '../../encoders/hubert.ts';
 import { parseHubertConfig } from '../../encoders/hubert-config.ts';
 import { createEncoder } from '../../encoders/registry.ts';
+import { clipSamples } from '../../encoders/waveform-preprocessing.ts';
 import { linear } from '../../lora/linear.ts';
 import { Parameters } from '../engine/parameters.ts';
 import { RandomGenerator } from '../engine/random.ts';

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { escapeHtml, htmlPage } from '../report/page.ts';
 import type { Evaluation, Judged, TrainedVariant, VariantName } from './stages.ts';
 import { variants } from './stages.ts';
 
@@ -42,9 +43,6 @@ export function resultTable(result: QuickstartResult): string {
   const head = `Accuracy on ${clips} held-out synthetic clips (other speakers, places and sentences than trained on):`;
   return `${head}\n${rows.join('\n')}\n`;
 }
-
-const escapeHtml = (text: string): string =>
-  text.replace(/[&<>"]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[sign]!);
 
 const colours: Record<VariantName, string> = {
   all: '#2458a6',
@@ -94,16 +92,11 @@ function clipCard(clip: ShownClip): string {
 }
 
 const style = `
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem; color: #1d2430; background: #fbfbf9; }
-  h1 { margin-bottom: 0.2rem; } .note { background: #fff3d6; border-left: 4px solid #e0a52b; padding: 0.6rem 1rem; }
-  table { border-collapse: collapse; width: 100%; max-width: 640px; } td { padding: 0.25rem 0.5rem; border-bottom: 1px solid #e3e3de; }
-  td.bar { width: 45%; } td.bar div { height: 0.9rem; background: #2458a6; border-radius: 2px; } td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-  svg { width: 100%; background: #fff; border: 1px solid #e3e3de; } .grid { stroke: #ecece6; } .tick { font-size: 12px; fill: #667; } .legend { font-size: 13px; }
+  table { width: 100%; max-width: 640px; } td.bar { width: 45%; } td.bar div { height: 0.9rem; background: #2458a6; border-radius: 2px; }
   .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 1rem; }
   figure { margin: 0; background: #fff; border: 1px solid #e3e3de; border-top: 4px solid #2a8a57; } figure.wrong { border-top-color: #b3372f; }
   figure img { width: 33.33%; display: inline-block; vertical-align: top; } figcaption { padding: 0.5rem 0.8rem; font-size: 0.9rem; }
-  figcaption p { margin: 0.1rem 0; } .said { color: #556; font-style: italic; } .truth { color: #667; font-size: 0.8rem; }
-  dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; } dt { color: #667; } dd { margin: 0; }`;
+  figcaption p { margin: 0.1rem 0; } .said { color: #556; font-style: italic; } .truth { color: #667; font-size: 0.8rem; }`;
 
 /** The whole page, without anything from elsewhere. */
 export function resultPage(result: QuickstartResult, clips: readonly ShownClip[]): string {
@@ -114,10 +107,7 @@ export function resultPage(result: QuickstartResult, clips: readonly ShownClip[]
     )
     .join('\n');
   const heldOut = result.shuffled.answers.length;
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>AffectGPT quickstart</title><style>${style}</style></head><body>
-<h1>AffectGPT quickstart</h1>
+  const body = `<h1>AffectGPT quickstart</h1>
 <p class="note"><strong>Everything here is synthetic:</strong> drawn faces, a synthesised voice, sentences from templates. The figures say
 that the program learns to combine face and voice; they say nothing about real people.</p>
 <h2>Held-out accuracy</h2>
@@ -131,7 +121,6 @@ ${lossCurves(result.trained)}
 <h2>How it was made</h2>
 <p>The encoders learned to see and hear from other random faces and voices, without any emotion. The decoder learned its language from sentences in which words such as “smiling” or
 “trembling” stand where the vectors of pictures and sounds will be: no clip went into it. Encoders and decoder were then frozen; adapters, pre-fusion, pooling and projectors were trained on the clips.</p>
-<dl><dt>seed</dt><dd>${result.seed}</dd><dt>time</dt><dd>${result.seconds.toFixed(0)} s for everything</dd><dt>peak memory</dt><dd>${result.peakMemoryMb.toFixed(0)} MB</dd><dt>machine</dt><dd>${escapeHtml(result.machine)}</dd></dl>
-</body></html>
-`;
+<dl><dt>seed</dt><dd>${result.seed}</dd><dt>time</dt><dd>${result.seconds.toFixed(0)} s for everything</dd><dt>peak memory</dt><dd>${result.peakMemoryMb.toFixed(0)} MB</dd><dt>machine</dt><dd>${escapeHtml(result.machine)}</dd></dl>`;
+  return htmlPage({ title: 'AffectGPT quickstart', style, body });
 }

@@ -217,13 +217,14 @@ export async function evaluateVariant(
   const answers: Judged[] = [];
   try {
     await samples.source.prepare();
+    await samples.releaseEncoders();
     for await (const prediction of predictor.predict(state, samples, questionText('ovlabel'))) {
       const truth = truthOf(samples.source.record(prediction.name));
       answers.push({ ...prediction, truth, answer: readEmotion(prediction.text) });
     }
   } finally {
     state.dispose();
-    await samples.dispose();
+    await samples.releaseEncoders();
     await predictor.dispose();
   }
   const right = answers.filter(({ truth, answer }) => truth === answer).length;

@@ -40,6 +40,8 @@ export interface AnswerOptions {
   /** One for each prompt where sampling. */
   readonly random?: readonly RandomGenerator[];
   readonly padToken: number;
+  /** Makes tokens of the prompt and of the answer so far less likely; see `penalizeRepetition`. */
+  readonly repetitionPenalty?: number;
 }
 
 const int32 = (data: Int32Array, shape: number[]): HostTensor => ({ dtype: 'int32', shape, data });
@@ -47,6 +49,17 @@ const float32 = (data: Float32Array, shape: number[]): HostTensor => ({ dtype: '
 
 const stateSpecs = (names: readonly string[], shapes: TrainableShapes): Record<string, InputSpec> =>
   Object.fromEntries(names.map((name) => [name, { dtype: 'float32', shape: shapes[name]! }]));
+
+/** Token ids of each prompt, without padding and without those that vectors replace. */
+function promptTokens({ inputs, attentionMask }: PromptBatch): number[][] {
+  const [batch, tokens] = attentionMask.shape as [number, number];
+  const isText = (at: number): boolean => attentionMask.data[at] === 1 && inputs.isSlot?.data[at] !== 1;
+  return Array.from({ length: batch }, (_, row) =>
+    Array.from({ length: tokens }, (_, token) => row * tokens + token)
+      .filter(isText)
+      .map((at) => inputs.inputIds!.data[at]!),
+  );
+}
 
 /** Fusion tensors are read by the modality graph, all others by the decoder's. */
 const isDecoderTensor = (name: string): boolean => name.startsWith('model.') || name.startsWith('lm_head.');
@@ -84,7 +97,9 @@ export class Generator {
       past = read.past;
       return read.logits;
     };
-    return generate(step, { batch: session.batch, ...options });
+    const { repetitionPenalty: penalty, ...rest } = options;
+    const repetition = penalty === undefined ? undefined : { penalty, prompts: promptTokens(batch) };
+    return generate(step, { batch: session.batch, ...rest, repetition });
   }
 
   /**

@@ -31,7 +31,8 @@ export interface OpenSamples {
   readonly source: SampleSource;
   readonly features: FeatureExtractor;
   readonly store: FeatureStore;
-  dispose(): Promise<void>;
+  /** Lets go of the encoders' memory. They are loaded again where features are asked for that nothing keeps. */
+  releaseEncoders(): Promise<void>;
 }
 
 /**
@@ -82,7 +83,7 @@ export async function openSamples(options: SampleOptions): Promise<OpenSamples> 
     source,
     features,
     store,
-    dispose: async () => {
+    releaseEncoders: async () => {
       await visual?.dispose();
       await audio?.dispose();
     },

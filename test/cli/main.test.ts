@@ -143,6 +143,7 @@ describe('doctor', () => {
       'wasm',
       'cpu',
       'tensorflow',
+      'transformers',
     ]);
     expect(report.ok).toBe(report.checks.every(({ ok, needed }) => ok || !needed));
     expect(exitCode).toBe(report.ok ? 0 : 4);

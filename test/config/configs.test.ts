@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config/load.ts';
 
 /** Every file of configs/; a new one is one line here. */
 const EXPECTED = [
+  'meld-text-lora.yaml',
   'no-prefusion.yaml',
   'no-prefusion-0.5b.yaml',
   'no-prefusion-1.5b.yaml',

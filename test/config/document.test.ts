@@ -17,12 +17,23 @@ describe('the schema', () => {
       configKeys()
         .filter(({ path }) => !path.includes('.'))
         .map(({ path }) => path),
-    ).toEqual(['model', 'fusion', 'lora', 'data', 'train', 'engine', 'compat', 'generation', 'output']);
+    ).toEqual([
+      'model',
+      'fusion',
+      'lora',
+      'data',
+      'train',
+      'engine',
+      'compat',
+      'generation',
+      'evaluation',
+      'output',
+    ]);
     expect(
       configKeys()
         .filter(({ required }) => required)
         .map(({ path }) => path),
-    ).toEqual(['train.schedule.type', 'output']);
+    ).toEqual(['data.template.prompt', 'data.template.answer', 'train.schedule.type', 'output']);
   });
 
   it('gives a JSON Schema that refuses unknown keys and knows extends', () => {

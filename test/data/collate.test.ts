@@ -7,16 +7,11 @@ import { collatePrompts, collateTraining } from '../../src/data/collate.ts';
 import type { TrainingSequence } from '../../src/data/sequence.ts';
 import type { PromptTokenizer } from '../../src/data/tokenizer.ts';
 import { rowKeys } from '../../src/engine/dropout.ts';
-import {
-  placeholderIds,
-  readReferenceFacts,
-  readReferenceTensors,
-  referenceConfig,
-} from '../support/affectgpt-reference.ts';
+import { openReference, openVariant } from '../support/affectgpt-reference.ts';
 
-const facts = await readReferenceFacts();
-const model = referenceConfig(facts, facts.variants['attention-attention']!);
-const stored = await readReferenceTensors('variant-attention-attention.safetensors');
+const reference = await openReference();
+const { placeholderIds } = reference;
+const { config: model, stored } = await openVariant(reference, 'attention-attention');
 const ids = stored['input/input_ids']!;
 const labels = stored['input/labels']!;
 const mask = stored['input/attention_masks']!;

@@ -4,18 +4,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inputModes } from '../../model/modes.ts';
 import { FeatureStore } from '../../src/data/feature-store.ts';
 import { FeatureExtractor } from '../../src/data/features.ts';
+import { promptFormat } from '../../src/data/prompt-format.ts';
 import { buildPrompt, questionText } from '../../src/data/prompts.ts';
 import type { SampleRecord } from '../../src/data/records.ts';
 import type { SampleSourceOptions } from '../../src/data/source.ts';
 import { readRecords, SampleSource } from '../../src/data/source.ts';
-import { readReferenceFacts, referenceConfig } from '../support/affectgpt-reference.ts';
+import { openReference, variantConfig } from '../support/affectgpt-reference.ts';
 import { makeClip, makeFolder, removeFolder } from './make-media.ts';
 import { tinyTokenizer } from './tiny-tokenizer.ts';
 
-const facts = await readReferenceFacts();
+const reference = await openReference();
 const tokenizer = tinyTokenizer();
 const inputs = 'frame';
-const config = referenceConfig(facts, facts.variants['attention-attention']!);
+const config = variantConfig(reference, reference.golden.variants['attention-attention']!);
 const model = { ...config, mode: inputModes[inputs] };
 
 let folder: string;
@@ -41,6 +42,10 @@ const encode =
   async ({ count }: { count: number }) =>
     ({ dtype: 'float32', shape: [count, size], data: new Float32Array(count * size).fill(count) }) as const;
 
+/** The published prompts, opened by a start token when asked or not. */
+const wording = (bosAtInference: boolean) =>
+  promptFormat({ inputs, template: null, compat: { bosAtInference, stopSequences: 'published' } });
+
 function options(changes: Partial<SampleSourceOptions> = {}): SampleSourceOptions {
   const notify = (message: string) => void notices.push(message);
   const features = new FeatureExtractor({
@@ -55,6 +60,7 @@ function options(changes: Partial<SampleSourceOptions> = {}): SampleSourceOption
   return {
     records,
     inputs,
+    format: wording(true),
     model,
     tokenizer,
     features,
@@ -149,14 +155,15 @@ describe('SampleSource', () => {
   it('gives prompts for generation, with bos or without', async () => {
     const source = await SampleSource.open(options({ labelType: null }));
     const question = 'How does he feel?';
-    const { inputs: prompt, attentionMask } = await source.loadPrompts(['a', 'b'], question, { bos: true });
+    const { inputs: prompt, attentionMask } = await source.loadPrompts(['a', 'b'], question);
     expect(prompt.inputIds!.data[0]).toBe(tokenizer.bosId);
     expect([...attentionMask.data].filter((value) => value === 0)).toHaveLength('Well.'.length);
-    const without = await source.loadPrompts(['a'], question, { bos: false });
+    const bare = await SampleSource.open(options({ labelType: null, format: wording(false) }));
+    const without = await bare.loadPrompts(['a'], question);
     expect(tokenizer.decode([...without.inputs.inputIds!.data].slice(-40))).toMatch(
       /How does he feel\? ###Assistant: $/,
     );
-    await expect(source.loadPrompts(['nobody'], question, { bos: false })).rejects.toMatchObject({
+    await expect(source.loadPrompts(['nobody'], question)).rejects.toMatchObject({
       code: 'SAMPLE_UNKNOWN',
     });
   });

@@ -131,7 +131,7 @@ describe('a run', () => {
     ];
     const message = await refused('MODEL_NOT_FOUND', ...predicting(folder), ...gone);
     expect(message).toMatch(
-      /model\.llm ".*gone"[\s\S]*model\.visualEncoder\.model "some\/clip": hf download/,
+      /model\.llm ".*gone"[\s\S]*model\.visualEncoder\.model "some\/clip": affectgpt pull/,
     );
   });
 

@@ -176,7 +176,7 @@ describe('what is missing', () => {
       'data.manifest': path('clips', 'nowhere.jsonl'),
     });
     expect(message).toMatch(/^error\[NOT_READY\]: /);
-    expect(message).toContain('hf download Qwen/Qwen2.5-7B-Instruct-missing');
+    expect(message).toContain('affectgpt pull Qwen/Qwen2.5-7B-Instruct-missing');
     expect(message).toMatch(/model\.audioEncoder\.model ".*nowhere": give a folder that exists/);
     expect(message).toContain('nowhere.jsonl');
     expect(message).not.toContain('visualEncoder');
@@ -190,16 +190,16 @@ describe('what is missing', () => {
       'data.root': path('nowhere'),
     });
     expect(dataset).toMatch(
-      /hf download Qwen\/missing[\s\S]*track2_train_mercaptionplus\.csv[\s\S]*https:\/\//,
+      /affectgpt pull Qwen\/missing[\s\S]*track2_train_mercaptionplus\.csv[\s\S]*https:\/\//,
     );
     const clips = await refusalOf([{ ...first, video: 'videos/lost.mp4' }], { 'model.llm': 'Qwen/missing' });
-    expect(clips).toMatch(/hf download Qwen\/missing[\s\S]*row 1: .*lost\.mp4/);
+    expect(clips).toMatch(/affectgpt pull Qwen\/missing[\s\S]*row 1: .*lost\.mp4/);
   });
 
   it('includes files of a model folder', async () => {
     const message = await refusal({ 'model.llm': path('clips') });
     expect(message).toMatch(/error\[FILE_NOT_FOUND\]: .*clips\/config\.json/);
     const swapped = await refusal({ 'model.visualEncoder.model': path('models', 'audio') });
-    expect(swapped).toMatch(/error\[ENCODER_CONFIG_INVALID\]: .*models\/audio: .*preprocessor_config\.json/);
+    expect(swapped).toMatch(/error\[ENCODER_CONFIG_INVALID\]: .*models\/audio: .*config\.json.*"hubert"/);
   });
 });

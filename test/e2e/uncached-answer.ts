@@ -9,7 +9,7 @@ import { Parameters } from '../../src/engine/parameters.ts';
 import { openRun } from '../../src/predict/open-run.ts';
 import type { Prediction } from '../../src/predict/predictor.ts';
 import { openAffectGpt } from '../../src/runtime/affectgpt.ts';
-import { openSamples } from '../../src/runtime/samples.ts';
+import { formatOf, openSamples } from '../../src/runtime/samples.ts';
 import { loadWeights } from '../../train/checkpoint.ts';
 import { int32, runDecoder } from '../support/decoder.ts';
 import { readTensors, toTensors } from '../support/fixture.ts';
@@ -36,8 +36,8 @@ export async function uncachedAnswer(
   const tensors = toTensors({ ...decoder, ...trained });
   const parameters = new Parameters(tensors);
   const adapter = adapterContext(model.config)!;
-  const { bosAtInference, stopSequences } = config.compat;
-  const prompt = await source.loadPrompts([name], question, { bos: bosAtInference });
+  const { stop } = formatOf(config);
+  const prompt = await source.loadPrompts([name], question);
   const inputs = toTensors(prompt.inputs) as unknown as AffectGptInputs;
   let { inputsEmbeds } = embedInputs(model.config, parameters, inputs);
   const step: GenerationStep = async ({ tokens }) => {
@@ -54,11 +54,11 @@ export async function uncachedAnswer(
   const [answer] = await generate(step, {
     batch: 1,
     maxNewTokens: config.generation.maxNewTokens,
-    stop: model.tokenizer.stopSequences(stopSequences),
+    stop: model.tokenizer.stopSequences(stop),
     sampling: { method: 'greedy' },
     padToken: 0,
   });
   const { tokens, finish } = answer!;
-  const text = model.tokenizer.answer(tokens, stopSequences);
+  const text = model.tokenizer.answer(tokens, stop);
   return { name, question, text, tokens: tokens.length, finish };
 }

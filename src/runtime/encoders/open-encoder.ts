@@ -22,6 +22,7 @@ export interface EncoderStart {
 
 /** An encoder that computes features. Nothing is loaded before the first use, so that a filled cache costs nothing. */
 export interface RunningEncoder<Input> extends FeatureEncoder<Input> {
+  /** Frees what is loaded; a later use loads it again. */
   dispose(): Promise<void>;
 }
 

@@ -1,0 +1,28 @@
+import { z } from 'zod';
+
+const text = () => z.string().min(1);
+
+/** What a training scores besides its loss, and `affectgpt eval choices` by default. */
+export const evaluationSchema = z.strictObject({
+  split: text().default('test').describe('Samples with this `split` are scored.'),
+  limit: z
+    .number()
+    .multipleOf(1)
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('Only the first so many of them. `null` takes all.'),
+  choices: z
+    .array(text())
+    .min(2)
+    .refine((choices) => new Set(choices).size === choices.length, 'a choice is named twice')
+    .nullable()
+    .default(null)
+    .describe(
+      'Labels to choose from. `null` takes those of the samples that are trained on, the most frequent first.',
+    ),
+  before: z
+    .boolean()
+    .default(false)
+    .describe('Whether the untrained model is scored too, before the first step.'),
+});
