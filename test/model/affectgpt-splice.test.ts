@@ -5,7 +5,7 @@ import { type InputModeName, inputMode, inputModes, type SlotName } from '../../
 import { placeSlots, splice } from '../../model/splice.ts';
 import { buildPrompt, placeholders } from '../../src/data/prompts.ts';
 import { valueAndGradients } from '../../src/engine/gradients.ts';
-import { readReferenceFacts, referenceConfig } from '../support/affectgpt-reference.ts';
+import { openReference, variantConfig } from '../support/affectgpt-reference.ts';
 import { toTensor } from '../support/fixture.ts';
 
 beforeAll(async () => {
@@ -97,8 +97,8 @@ describe('input modes', () => {
   });
 
   it('are checked against the model', async () => {
-    const facts = await readReferenceFacts();
-    const config = referenceConfig(facts, facts.variants['attention-attention']!);
+    const reference = await openReference();
+    const config = variantConfig(reference, reference.golden.variants['attention-attention']!);
     expect(() => checkAffectGptConfig(config)).not.toThrow();
     const bare = { ...config.fusion, multi: 'none', visualSize: null, audioSize: null } as const;
     expect(() => checkAffectGptConfig({ ...config, fusion: bare })).toThrow(
