@@ -70,7 +70,8 @@ export function checkIdentity(saved: RunIdentity, current: RunIdentity, folder: 
   const show = (value: JsonValue | undefined): string =>
     value === undefined ? 'absent' : JSON.stringify(value);
   const changed = [...new Set([...Object.keys(saved), ...Object.keys(current)])]
-    .filter((key) => show(saved[key]) !== show(current[key]))
+    // A setting that did not exist when the run was saved, and says nothing now, changes nothing.
+    .filter((key) => show(saved[key] ?? null) !== show(current[key] ?? null))
     .map((key) => `${key} was ${show(saved[key])} and is now ${show(current[key])}`);
   if (changed.length > 0) {
     throw new InputError(

@@ -37,6 +37,15 @@ describe('runIdentity', () => {
     expect(identity('train.batchSize=1', 'train.accumulation=3')).toEqual(original);
   });
 
+  it('lets runs go on that were saved before a setting existed which is not used', () => {
+    const { 'data.template': template, ...older } = original;
+    expect(template).toBe(null);
+    expect(() => checkIdentity(older, original, 'runs/a')).not.toThrow();
+    expect(() => checkIdentity(older, { ...original, 'data.template': 'x' }, 'runs/a')).toThrow(
+      'data.template was absent and is now "x"',
+    );
+  });
+
   it('does not depend on the order of keys', () => {
     const reversed = Object.fromEntries(Object.entries(original).reverse());
     expect(identityHash(reversed)).toBe(identityHash(original));
