@@ -25,11 +25,13 @@ const openaiNorm = {
 };
 const half = [0.5, 0.5, 0.5];
 
-/** Hugging Face's image processors and what they take for keys that a file leaves out. */
+const shortestEdge = (edge: number) => ({ shortestEdge: edge });
+
+/** Hugging Face's image processors: what a size that is one number means to them, and defaults of absent keys. */
 const processors = {
-  CLIPImageProcessor: { size: { shortestEdge: 224 }, do_center_crop: true, ...openaiNorm },
-  BitImageProcessor: { size: { shortestEdge: 224 }, do_center_crop: true, ...openaiNorm },
-  SiglipImageProcessor: { size: square(224), do_center_crop: false, image_mean: half, image_std: half },
+  CLIPImageProcessor: { sizeOf: shortestEdge, do_center_crop: true, ...openaiNorm },
+  BitImageProcessor: { sizeOf: shortestEdge, do_center_crop: true, ...openaiNorm },
+  SiglipImageProcessor: { sizeOf: square, do_center_crop: false, image_mean: half, image_std: half },
 };
 
 export type ImageProcessorName = keyof typeof processors;
@@ -47,13 +49,13 @@ const schema = z.looseObject({
   size: z
     .union(
       [
-        count.transform((shortestEdge) => ({ shortestEdge })),
-        z.strictObject({ shortest_edge: count }).transform((size) => ({ shortestEdge: size.shortest_edge })),
+        count,
+        z.strictObject({ shortest_edge: count }).transform((size) => shortestEdge(size.shortest_edge)),
         exactSize,
       ],
       'has to be a number of pixels, {"shortest_edge"}, or {"height", "width"}',
     )
-    .optional(),
+    .default(224),
   resample: z
     .number()
     .default(3)
@@ -109,9 +111,10 @@ export function parseImagePreprocessing(json: unknown, own: ImageProcessorName):
     : json;
   const parsed = parseModelFile(schema, given, 'preprocessor_config.json');
   const defaults = processors[processorName(given as object, own)];
+  const size = typeof parsed.size === 'number' ? defaults.sizeOf(parsed.size) : parsed.size;
   const isCropped = parsed.do_center_crop ?? defaults.do_center_crop;
   return {
-    resize: parsed.do_resize ? (parsed.size ?? defaults.size) : null,
+    resize: parsed.do_resize ? size : null,
     resampling: parsed.resample,
     crop: isCropped ? parsed.crop_size : null,
     rescaleFactor: parsed.do_rescale ? parsed.rescale_factor : 1,

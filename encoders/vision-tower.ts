@@ -50,17 +50,30 @@ const towerSchema = (family: VisionTowerFamily) =>
     )
     .refine((c) => c.image_size >= c.patch_size, 'image_size is smaller than patch_size');
 
+/** Whether a file describes the tower's part of a larger model rather than the tower alone. */
+function isWholeModel(json: unknown, { wholeType }: VisionTowerFamily): boolean {
+  if (typeof json !== 'object' || json === null) return false;
+  const isNamed = 'model_type' in json && json.model_type === wholeType;
+  return isNamed || 'vision_config' in json || 'vision_config_dict' in json;
+}
+
 /**
- * Reads the `config.json` of a whole model or of its image tower alone.
+ * Reads the `config.json` of a whole model or of its image tower alone. Files of 2021 call the tower's settings
+ * `vision_config_dict`; where both are there, Hugging Face takes that one.
  * @throws InputError `ENCODER_CONFIG_INVALID`, `ACTIVATION_UNKNOWN`
  */
 export function parseVisionTower(json: unknown, family: VisionTowerFamily): VisionTowerConfig {
   const tower = towerSchema(family);
-  const isWhole = typeof json === 'object' && json !== null && 'vision_config' in json;
-  const whole = z.looseObject({ model_type: oneOf(family.wholeType), vision_config: tower });
-  const parsed = isWhole
-    ? parseModelFile(whole, json, 'config.json').vision_config
-    : parseModelFile(tower, json, 'config.json');
+  const whole = z.looseObject({
+    model_type: oneOf(family.wholeType),
+    vision_config: tower.nullish(),
+    vision_config_dict: tower.nullish(),
+  });
+  const readWhole = () => {
+    const { vision_config, vision_config_dict } = parseModelFile(whole, json, 'config.json');
+    return vision_config_dict ?? vision_config ?? tower.parse({});
+  };
+  const parsed = isWholeModel(json, family) ? readWhole() : parseModelFile(tower, json, 'config.json');
   activationByName(parsed.hidden_act);
   return {
     hiddenSize: parsed.hidden_size,

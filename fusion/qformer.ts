@@ -11,22 +11,28 @@ export interface QformerConfig {
   readonly numAttentionHeads: number;
   readonly intermediateSize: number;
   readonly layerNormEps: number;
+  /** Layers 0, n, 2n, … read the features; the others see queries alone. */
+  readonly crossAttentionFrequency: number;
   /** Rate of dropout on hidden states and on attention probabilities while training. */
   readonly dropout: number;
 }
 
-/** Two layers of the size of bert-base, as published. */
+/** Two layers of the size of bert-base that both read the features, as published. */
 export const publishedQformer: QformerConfig = {
   hiddenSize: 768,
   numHiddenLayers: 2,
   numAttentionHeads: 12,
   intermediateSize: 3072,
   layerNormEps: 1e-12,
+  crossAttentionFrequency: 1,
   dropout: 0.1,
 };
 
 /** Standard deviation of fresh weights and queries. */
 const initialSpread = 0.02;
+
+const readsFeatures = ({ crossAttentionFrequency }: QformerConfig, layer: number): boolean =>
+  layer % crossAttentionFrequency === 0;
 
 /**
  * The tensors of a Q-Former that reads features of length `featureSize`, named as published:
@@ -53,10 +59,9 @@ export function qformerTensorPlan(
   norm(`${bert}.embeddings.LayerNorm`);
   for (let index = 0; index < config.numHiddenLayers; index++) {
     const layer = `${bert}.encoder.layer.${index}`;
-    for (const [block, width] of [
-      ['attention', hiddenSize],
-      ['crossattention', featureSize],
-    ] as const) {
+    const blocks: [string, number][] = [['attention', hiddenSize]];
+    if (readsFeatures(config, index)) blocks.push(['crossattention', featureSize]);
+    for (const [block, width] of blocks) {
       dense(`${layer}.${block}.self.query`, hiddenSize, hiddenSize);
       dense(`${layer}.${block}.self.key`, hiddenSize, width);
       dense(`${layer}.${block}.self.value`, hiddenSize, width);
@@ -71,8 +76,7 @@ export function qformerTensorPlan(
 }
 
 /**
- * The Q-Former of BLIP-2 (Li et al. 2023) with cross-attention in every layer: learned queries read a sequence of
- * features. Norms come after each block.
+ * The Q-Former of BLIP-2 (Li et al. 2023): learned queries read a sequence of features. Norms come after each block.
  * @param parameters the tensors below `{name}_Qformer.bert`
  * @param queries `[1, queryTokens, hidden]`
  * @param features `[batch, length, featureSize]`
@@ -123,7 +127,9 @@ export function qformerForward(
   for (let index = 0; index < config.numHiddenLayers; index++) {
     const path = `encoder.layer.${index}`;
     x = attention(`${path}.attention`, x, x, querySize);
-    x = attention(`${path}.crossattention`, x, featureRows, { batch, tokens: length });
+    if (readsFeatures(config, index)) {
+      x = attention(`${path}.crossattention`, x, featureRows, { batch, tokens: length });
+    }
     const layer = parameters.at(path);
     const inner = gelu(linear(layer.at('intermediate_query.dense'), x));
     const outer = dropHidden(linear(layer.at('output_query.dense'), inner), `${path}.output_query.dropout`);

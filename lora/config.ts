@@ -42,6 +42,7 @@ const knownKeys = new Set([
   'lora_dropout',
   'target_modules',
   'init_lora_weights',
+  'use_rslora',
 ]);
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -84,6 +85,9 @@ export function parseAdapterConfig(json: unknown): LoraSettings {
       `"init_lora_weights": ${JSON.stringify(initial)} changes the base weights, which is not supported`,
     );
   }
+  if (typeof (config.use_rslora ?? false) !== 'boolean') {
+    faults.push(`"use_rslora" is ${JSON.stringify(config.use_rslora)}, true or false is expected`);
+  }
   const targets = parseTargets(config.target_modules, faults);
   for (const [key, value] of Object.entries(config)) {
     if (knownKeys.has(key) || descriptiveKeys.has(key) || isOff(value)) continue;
@@ -96,7 +100,9 @@ export function parseAdapterConfig(json: unknown): LoraSettings {
         'Plain LoRA adapters of PEFT on the projections of the decoder layers are supported.',
     );
   }
-  return { rank: rank as number, alpha: alpha as number, dropout: dropout as number, targets };
+  // Rank-stabilised LoRA scales by alpha / sqrt(rank): the same as this alpha in alpha / rank.
+  const spread = config.use_rslora === true ? Math.sqrt(rank as number) : 1;
+  return { rank: rank as number, alpha: (alpha as number) * spread, dropout: dropout as number, targets };
 }
 
 function parseTargets(value: unknown, faults: string[]): LoraTarget[] {

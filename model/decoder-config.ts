@@ -38,8 +38,8 @@ class ConfigReader {
     this.json = json;
   }
 
-  /** A whole number from 1. Without `fallback` the key is required; null counts as absent. */
-  integer(key: string, fallback?: number): number {
+  /** A whole number from 1; null counts as absent. */
+  integer(key: string, fallback: number): number {
     const value = this.json[key] ?? fallback;
     if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value;
     this.faults.push(`"${key}" is ${JSON.stringify(value) ?? 'missing'}, a whole number from 1 is expected`);
@@ -90,18 +90,20 @@ export function parseDecoderConfig(json: unknown): DecoderConfig {
       `"model_type" is ${JSON.stringify(json.model_type) ?? 'missing'}, "qwen2" or "llama" is expected`,
     );
   }
-  const hiddenSize = reader.integer('hidden_size');
-  const numAttentionHeads = reader.integer('num_attention_heads');
+  const hiddenSize = reader.integer('hidden_size', 4096);
+  const numAttentionHeads = reader.integer('num_attention_heads', 32);
   const llama = modelType === 'llama';
+  // Qwen2's class takes 32 where the key is absent, and one for each query head only where it is null.
+  const isPerHead = llama || reader.json.num_key_value_heads === null;
   const attentionBias = llama && reader.flag('attention_bias', false);
   const config: DecoderConfig = {
     modelType,
-    vocabSize: reader.integer('vocab_size'),
+    vocabSize: reader.integer('vocab_size', llama ? 32_000 : 151_936),
     hiddenSize,
-    intermediateSize: reader.integer('intermediate_size'),
-    numHiddenLayers: reader.integer('num_hidden_layers'),
+    intermediateSize: reader.integer('intermediate_size', llama ? 11_008 : 22_016),
+    numHiddenLayers: reader.integer('num_hidden_layers', 32),
     numAttentionHeads,
-    numKeyValueHeads: reader.integer('num_key_value_heads', llama ? numAttentionHeads : undefined),
+    numKeyValueHeads: reader.integer('num_key_value_heads', isPerHead ? numAttentionHeads : 32),
     headDim: reader.integer('head_dim', hiddenSize / numAttentionHeads),
     maxPositionEmbeddings: reader.integer('max_position_embeddings', llama ? 2048 : 32_768),
     rmsNormEps: reader.positive('rms_norm_eps', 1e-6),
@@ -171,7 +173,8 @@ function checkSlidingWindow({ json, faults }: ConfigReader, numHiddenLayers: num
   const firstWindowed = typeof json.max_window_layers === 'number' ? json.max_window_layers : 28;
   if (
     json.use_sliding_window === true &&
-    (json.sliding_window ?? null) !== null &&
+    // Absent, it is 4,096.
+    json.sliding_window !== null &&
     firstWindowed < numHiddenLayers
   ) {
     faults.push(

@@ -1,5 +1,6 @@
 import type { RandomGenerator } from '../src/engine/random.ts';
 import { InputError, NumericError } from '../src/errors.ts';
+import { checkRepetitionPenalty, penalizeRepetition, type RepetitionPenalty } from './repetition-penalty.ts';
 
 /** How the next token is chosen from its scores. */
 export type Sampling =
@@ -37,6 +38,8 @@ export interface GenerationOptions {
   readonly random?: readonly RandomGenerator[] | undefined;
   /** Fed for rows that are done while others go on. */
   readonly padToken: number;
+  /** Changes the scores before anything is chosen by them. */
+  readonly repetition?: RepetitionPenalty | undefined;
 }
 
 export interface GeneratedSequence {
@@ -177,8 +180,9 @@ export async function generate(
   step: GenerationStep,
   options: GenerationOptions,
 ): Promise<GeneratedSequence[]> {
-  const { batch, maxNewTokens, stop, sampling, random, padToken } = options;
+  const { batch, maxNewTokens, stop, sampling, random, padToken, repetition } = options;
   checkSampling(sampling);
+  if (repetition !== undefined) checkRepetitionPenalty(repetition, batch);
   if (sampling.method === 'sample' && random?.length !== batch) {
     throw new InputError(
       'SAMPLING_INVALID',
@@ -186,16 +190,19 @@ export async function generate(
     );
   }
   const rows = Array.from({ length: batch }, () => ({ tokens: [] as number[], stopLength: 0 }));
+  const seen = repetition?.prompts.map((prompt) => new Set(prompt));
   let previous: Int32Array | null = null;
   for (let index = 0; index < maxNewTokens && rows.some((row) => row.stopLength === 0); index++) {
     const logits = await step({ index, tokens: previous });
     const vocabSize = logits.length / batch;
     previous = Int32Array.from(rows, (row, i) => {
       if (row.stopLength > 0) return padToken;
-      const scores = logits.subarray(i * vocabSize, (i + 1) * vocabSize);
+      const raw = logits.subarray(i * vocabSize, (i + 1) * vocabSize);
+      const scores = seen === undefined ? raw : penalizeRepetition(raw, seen[i]!, repetition!.penalty);
       const token =
         sampling.method === 'greedy' ? greedyToken(scores) : sampleToken(scores, sampling, random![i]!);
       row.tokens.push(token);
+      seen?.[i]?.add(token);
       row.stopLength = matchedStop(row.tokens, stop);
       return token;
     });

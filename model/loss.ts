@@ -37,6 +37,24 @@ export function gatherRows(hidden: tf.Tensor, positions: tf.Tensor): tf.Tensor {
   return tf.gather(hidden, positions as tf.Tensor1D, 0);
 }
 
+/** The largest divisor that is no larger than the square root. */
+function largestDivisor(count: number): number {
+  let divisor = Math.floor(Math.sqrt(count));
+  while (count % divisor !== 0) divisor--;
+  return divisor;
+}
+
+/**
+ * Sums of the rows of `x [n, vocab]`, `[n, 1]`, in two stages: an engine that adds up one number after the other (wasm)
+ * would lose two digits over a vocabulary of 150,000.
+ */
+function sumRows(x: tf.Tensor): tf.Tensor {
+  const [rows, vocabSize] = x.shape as [number, number];
+  const parts = largestDivisor(vocabSize);
+  const partSums = tf.sum(tf.reshape(x, [rows, parts, vocabSize / parts]), -1);
+  return tf.sum(partSums, -1, true);
+}
+
 /**
  * `-log softmax(logits)[target]` of each row, `[n]`. The own gradient, `softmax - oneHot`, comes from the
  * exponentials of the forward pass, so that no table of log-probabilities is made.
@@ -46,7 +64,7 @@ function tokenLosses(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
     const vocabSize = (scores as tf.Tensor).shape[1]!;
     const shifted = tf.sub(scores as tf.Tensor, tf.max(scores as tf.Tensor, -1, true));
     const exponentials = tf.exp(shifted);
-    const sums = tf.sum(exponentials, -1, true);
+    const sums = sumRows(exponentials);
     // Cast, because the wasm backend ignores the type that oneHot is asked for.
     const chosen = tf.cast(tf.oneHot(targets, vocabSize), 'float32');
     (save as tf.GradSaveFunc)([exponentials, sums, chosen]);

@@ -1,5 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
+import { compareCommand } from './eval-compare.ts';
+import { merUnibenchCommand } from './eval-mer-unibench.ts';
 
 interface ChoicesArguments {
   checkpoint: string;
@@ -81,11 +83,11 @@ const choices: CommandModule<object, ChoicesArguments> = {
 /** `affectgpt eval choices` */
 export const evalCommand: CommandModule = {
   command: 'eval',
-  describe: 'Score a trained model',
+  describe: 'Score models and their answers',
   builder: (args) =>
     args
-      .command([choices] as CommandModule[])
-      .demandCommand(1, 'Say what to score by: choices.')
+      .command([choices, merUnibenchCommand, compareCommand] as CommandModule[])
+      .demandCommand(1, 'Say what to score by: choices, mer-unibench; or compare.')
       .strict(),
   handler() {
     // Unreachable: yargs asks for one of the methods above.

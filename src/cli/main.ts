@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import yargs, { type CommandModule } from 'yargs';
 import { packageVersion } from '../config/package-folder.ts';
 import { configCommand } from './config.ts';
+import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
 import { describeFailure, usageError } from './errors.ts';
 import { evalCommand } from './eval.ts';
@@ -24,17 +25,24 @@ const COMMANDS = [
   evalCommand,
   importCommand,
   pullCommand,
+  dataCommand,
   configCommand,
   doctorCommand,
 ] as CommandModule[];
 
 /** Options that may be given many times. */
-const REPEATABLE = ['set', 'include', 'ids'];
+const REPEATABLE = ['set', 'include', 'ids', 'reports'];
+/** Those that only one command takes many times. */
+const REPEATABLE_IN: Readonly<Record<string, readonly string[]>> = {
+  'eval mer-unibench': ['dataset', 'checkpoint'],
+};
 
 /** Two subtitles, or two configurations, are a mistake that yargs would join to a list. */
 function refuseRepetition(args: Readonly<Record<string, unknown>>): true {
+  const command = Array.isArray(args._) ? args._.join(' ') : '';
+  const repeatable = ['_', ...REPEATABLE, ...(REPEATABLE_IN[command] ?? [])];
   const repeated = Object.entries(args).find(
-    ([name, value]) => Array.isArray(value) && name !== '_' && !REPEATABLE.includes(name),
+    ([name, value]) => Array.isArray(value) && !repeatable.includes(name),
   );
   if (repeated !== undefined) throw usageError(`--${repeated[0]} is given more than once.`);
   return true;

@@ -113,15 +113,13 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       'the command line',
     );
     const { answerClips } = await import('../predict/answer-clips.ts');
-    const { questionText } = await import('../data/prompts.ts');
-    const { fieldsOf } = await import('../config/template.ts');
-    const asks = config.data.template === null || fieldsOf(config.data.template.prompt).includes('question');
-    if (args.question !== undefined && !asks) {
+    const { asksQuestion, defaultQuestion } = await import('../predict/question.ts');
+    if (args.question !== undefined && !asksQuestion(config)) {
       throw usageError(
         'The prompt of this run (data.template) has no {question}, so --question says nothing.',
       );
     }
-    const question = args.question ?? (asks ? questionText('ovlabel') : '');
+    const question = args.question ?? defaultQuestion(config);
     const notify = (message: string): void => void process.stderr.write(`${message}\n`);
     if (args.clip !== undefined) {
       const records = [clipRecord(args.clip, args.subtitle)];

@@ -88,7 +88,7 @@ const switchesSchema = z.strictObject({
     .enum(['published', 'corrected'])
     .default(fixed.wheelTable)
     .describe(
-      'Table of word forms used to score emotion labels. The published one sends `fear` to `fearless` and 16 other words to their opposites; the corrected one, published later by its authors, does not.',
+      'Table of word forms used to score emotion labels. The published one sends `fear` to `fearless` and 16 other words to their opposites; the corrected one, published later by its authors, does not. `affectgpt eval mer-unibench --checkpoint` scores with it under the protocol `strict`, unless `--wheel-table` names one; `paper` takes the published one.',
     ),
 });
 

@@ -16,6 +16,8 @@ export interface JsonlRow {
 export interface JsonlOptions {
   /** A longer line is an error. Default 16 MiB. */
   readonly maxLineBytes?: number;
+  /** Told of each line that is not a good object, which is then passed over; without it the first one is an error. */
+  readonly onBadRow?: (row: number, error: InputError) => void;
 }
 
 const defaultMaxLineBytes = 16 * 1024 * 1024;
@@ -129,12 +131,22 @@ function parseLine({ row, bytes, ended }: Line, path: string): Record<string, un
 /**
  * Reads JSON Lines: one object on each line, UTF-8, as a stream. Blank lines are passed over but counted.
  *
+ * With `onBadRow` only a line that is too long ends the reading, since it says that the file is another kind of file.
+ *
  * @throws InputError `JSONL_NOT_JSON`, `JSONL_NOT_AN_OBJECT`, `JSONL_FORBIDDEN_KEY`, `JSONL_DUPLICATE_KEY`,
  *   `JSONL_LINE_TOO_LONG`, `FILE_NOT_UTF8`, each naming file and row; and those of `fileError`
  */
 export async function* readJsonl(path: string, options: JsonlOptions = {}): AsyncGenerator<JsonlRow> {
   for await (const line of readLines(path, options.maxLineBytes ?? defaultMaxLineBytes)) {
-    const value = parseLine(line, path);
+    let value: Record<string, unknown> | undefined;
+    try {
+      value = parseLine(line, path);
+    } catch (error) {
+      if (options.onBadRow === undefined || !(error instanceof InputError)) {
+        throw error;
+      }
+      options.onBadRow(line.row, error);
+    }
     if (value !== undefined) {
       yield { row: line.row, value };
     }

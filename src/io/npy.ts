@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { InputError } from '../errors.ts';
 import { writeFileAtomic } from './atomic.ts';
 import { readInto, withFile } from './filesystem.ts';
+import { elementCount, headerRange, npyStartBytes, parseHeader } from './npy-header.ts';
 
 export type NpyDtype = 'uint8' | 'int16' | 'int32' | 'int64' | 'float32' | 'float64' | 'bool';
 
@@ -45,66 +46,8 @@ const descriptions: Record<NpyDtype, string> = {
   bool: '|b1',
 };
 
-/** Far more than any array needs; keeps a damaged length from allocating gigabytes. */
-const maxHeaderBytes = 1024 * 1024;
-
 function fault(code: string, path: string, what: string): InputError {
   return new InputError(`NPY_${code}`, `${path}: ${what}`);
-}
-
-function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
-/**
- * The three members of the header, which is the text of a Python dictionary such as
- * `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`. `descr` is undefined when it is not a plain string
- * (records). Matched as a whole, in any order of the keys; nothing is evaluated.
- */
-function matchHeader(
-  text: string,
-): { descr: string | undefined; fortran: boolean; shape: number[] } | undefined {
-  const body = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
-  if (body === undefined) {
-    return undefined;
-  }
-  const member =
-    /\s*(?:'(\w+)'|"(\w+)")\s*:\s*(?:'([^'\\]*)'|"([^"\\]*)"|(True|False)|\(([\dL,\s]*)\)|(\[.*\]))\s*(?:,|$)/sy;
-  const found: { descr?: string | undefined; fortran?: boolean; shape?: number[] } = {};
-  let position = 0;
-  while (position < body.trimEnd().length) {
-    member.lastIndex = position;
-    const match = member.exec(body);
-    if (match === null) {
-      return undefined;
-    }
-    const key = match[1] ?? match[2];
-    if (key === 'descr' && !('descr' in found) && (match[3] ?? match[4] ?? match[7]) !== undefined) {
-      found.descr = match[3] ?? match[4];
-    } else if (key === 'fortran_order' && !('fortran' in found) && match[5] !== undefined) {
-      found.fortran = match[5] === 'True';
-    } else if (key === 'shape' && !('shape' in found) && match[6] !== undefined) {
-      const sizes = match[6].split(',').map((size) => size.trim());
-      if (sizes.at(-1) === '') {
-        sizes.pop();
-      }
-      // Python 2 wrote `3L`.
-      if (!sizes.every((size) => /^\d+L?$/.test(size))) {
-        return undefined;
-      }
-      found.shape = sizes.map((size) => Number.parseInt(size, 10));
-      if (!found.shape.every(Number.isSafeInteger)) {
-        return undefined;
-      }
-    } else {
-      return undefined;
-    }
-    position = member.lastIndex;
-  }
-  const { fortran, shape } = found;
-  return 'descr' in found && fortran !== undefined && shape !== undefined
-    ? { descr: found.descr, fortran, shape }
-    : undefined;
 }
 
 function parseDtype(descr: string | undefined, path: string): NpyDtype {
@@ -141,36 +84,14 @@ function parseDtype(descr: string | undefined, path: string): NpyDtype {
 }
 
 async function readHeader(handle: FileHandle, path: string): Promise<NpyFile> {
+  const faultHere = (code: string, what: string) => fault(code, path, what);
   const { size } = await handle.stat();
-  const start = Buffer.alloc(12);
+  const start = Buffer.alloc(npyStartBytes);
   const got = await readInto(handle, start, 0);
-  if (got < 10 || start.toString('latin1', 0, 6) !== '\x93NUMPY') {
-    throw fault('NOT_NPY', path, 'is not an npy file: it does not begin with the mark of one.');
-  }
-  const version = start[6]!;
-  if (version < 1 || version > 3) {
-    throw fault('UNKNOWN_VERSION', path, `has npy version ${version}; supported are 1, 2 and 3.`);
-  }
-  const headerBegin = version === 1 ? 10 : 12;
-  const headerBytes = version === 1 ? start.readUInt16LE(8) : start.readUInt32LE(8);
-  if (headerBytes > Math.min(maxHeaderBytes, size - headerBegin)) {
-    throw fault(
-      'TRUNCATED',
-      path,
-      `announces a header of ${headerBytes} bytes, and the file has ${size} bytes in all.`,
-    );
-  }
-  const header = Buffer.alloc(headerBytes);
-  await readInto(handle, header, headerBegin);
-  const text = header.toString(version === 3 ? 'utf8' : 'latin1');
-  const members = matchHeader(text);
-  if (members === undefined) {
-    throw fault(
-      'BAD_HEADER',
-      path,
-      `has a header that is not the expected dictionary of descr, fortran_order and shape: ${JSON.stringify(text.trim().slice(0, 200))}.`,
-    );
-  }
+  const range = headerRange(start.subarray(0, got), size, faultHere);
+  const header = Buffer.alloc(range.end - range.begin);
+  await readInto(handle, header, range.begin);
+  const members = parseHeader(header, range.version, faultHere);
   const dtype = parseDtype(members.descr, path);
   if (members.fortran) {
     throw fault(
@@ -179,7 +100,7 @@ async function readHeader(handle: FileHandle, path: string): Promise<NpyFile> {
       'is stored column by column (Fortran order); save it with numpy.ascontiguousarray(array).',
     );
   }
-  const begin = headerBegin + headerBytes;
+  const begin = range.end;
   const due = elementCount(members.shape) * arrayTypes[dtype].BYTES_PER_ELEMENT;
   if (due !== size - begin) {
     throw fault(

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { listCheckpoints } from '../../train/checkpoint-folders.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { InputError } from '../errors.ts';
@@ -44,4 +45,39 @@ export async function openRun(folder: string, set: readonly string[] = []): Prom
   if (!existsSync(file)) throw notARun(folder, `there is no ${file}`);
   const { config } = loadConfig({ config: file, set: [...set] });
   return { config, checkpoint: isCheckpoint ? folder : await latestCheckpoint(run) };
+}
+
+/** Several checkpoints of one run. */
+export interface OpenedCheckpoints {
+  readonly config: Config;
+  /** Their folders, oldest first. */
+  readonly checkpoints: readonly string[];
+}
+
+/**
+ * Opens checkpoints of one run.
+ *
+ * @param folders one run folder, or checkpoint folders of the same run
+ * @param options.all all checkpoints of the run instead of its latest
+ * @param options.set overrides of the saved configuration, as `--set`
+ * @throws InputError `CHECKPOINTS_OF_SEVERAL_RUNS`, and those of `openRun`
+ */
+export async function openCheckpoints(
+  folders: readonly string[],
+  { all, set }: { readonly all: boolean; readonly set: readonly string[] },
+): Promise<OpenedCheckpoints> {
+  const opened = [];
+  for (const folder of folders) opened.push(await openRun(folder, set));
+  const runOf = (checkpoint: string): string => dirname(dirname(resolve(checkpoint)));
+  const runs = [...new Set(opened.map(({ checkpoint }) => runOf(checkpoint)))];
+  if (runs.length !== 1) {
+    throw new InputError(
+      'CHECKPOINTS_OF_SEVERAL_RUNS',
+      `The checkpoints are of different runs: ${runs.join(', ')}. Give those of one run; several runs are compared by their reports.`,
+    );
+  }
+  const { config } = opened[0]!;
+  if (all) return { config, checkpoints: (await listCheckpoints(runs[0]!)).map(({ folder }) => folder) };
+  const byName = new Map(opened.map(({ checkpoint }) => [basename(checkpoint), checkpoint]));
+  return { config, checkpoints: [...byName.values()].sort() };
 }

@@ -68,7 +68,12 @@ export class LocalChat implements ChatModel {
     return new Promise((resolve, reject) => {
       const texts = textMessages(messages);
       if (texts === undefined) {
-        reject(new InputError('LLM_REQUEST_REFUSED', 'A language model on this machine reads text alone, no pictures.'));
+        reject(
+          new InputError(
+            'LLM_REQUEST_REFUSED',
+            'A language model on this machine reads text alone, no pictures.',
+          ),
+        );
         return;
       }
       this.#queue.push({ messages: texts, identity: this.#identify(texts), signal, resolve, reject });

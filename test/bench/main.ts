@@ -4,7 +4,9 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { engineNames } from '../../src/engine/engines.ts';
 import { benchEncode } from './encode.ts';
+import { measureRules } from './extraction-rules.ts';
 import { benchGenerate } from './generate.ts';
+import { benchScoring } from './mer-unibench-scoring.ts';
 import { type PublishedEncoder, publishedEncoders } from './random-model.ts';
 import { benchTrainStep, trainStepSizes } from './train-step.ts';
 
@@ -55,6 +57,27 @@ await yargs(hideBin(process.argv))
     (command) =>
       command.option('runs', { type: 'number', default: 3, describe: 'answers measured after the first' }),
     async (options) => print(await benchGenerate(options)),
+  )
+  .command(
+    'mer-unibench-scoring',
+    'scoring 20,000 answers with open vocabularies on five emotion wheels; one core',
+    (command) => command.option('runs', { type: 'number', default: 5, describe: 'times measured' }),
+    (options) => {
+      for (const result of benchScoring(options)) print(result);
+    },
+  )
+  .command(
+    'extraction-rules',
+    'how well rules find the words that the published extractor found, on published answers',
+    (command) =>
+      command.option('data', {
+        type: 'string',
+        demandOption: true,
+        describe: 'folder with predictions/mer2023, predictions/cmumosi and labels',
+      }),
+    async ({ data }) => {
+      for (const result of await measureRules(data)) print(result);
+    },
   )
   .demandCommand(1, 'Name a benchmark.')
   .strict()

@@ -78,7 +78,7 @@ describe('predict --data continued', () => {
     const { exitCode, err } = await run('predict', '--checkpoint', trained, ...argv);
     expect(exitCode).toBe(2);
     expect(err).toMatch(
-      /^error\[PREDICTIONS_OTHER_SETTINGS\]: [^\n]*mixed\.jsonl\.part was begun with another/,
+      /^error\[PREDICTIONS_OTHER_SETTINGS\]: [^\n]*mixed\.jsonl\.part was begun with other settings [^\n]*checkpoint was "another" and is "[^"]*step-000012"; generation\.maxNewTokens was not there and is 16/,
     );
     expect(await readFile(part, 'utf8')).toBe(`${JSON.stringify(answers[0])}\n`);
   });

@@ -54,6 +54,17 @@ describe('the CLIP vision tower', () => {
     expect(parseClipConfig(published).projectionDim).toBe(48);
   });
 
+  it('reads what files of 2021 call vision_config_dict, which goes before vision_config', () => {
+    const { vision_config: tower, ...rest } = fixture.config as { vision_config: object };
+    const config = parseClipConfig(fixture.config);
+    expect(parseClipConfig({ ...rest, vision_config_dict: tower })).toEqual(config);
+    const other = { hidden_size: 12, num_attention_heads: 3 };
+    const both = { ...rest, vision_config: other, vision_config_dict: tower };
+    expect(parseClipConfig(both)).toEqual(config);
+    expect(parseClipConfig({ ...rest, vision_config: tower, vision_config_dict: null })).toEqual(config);
+    expect(parseClipConfig({ model_type: 'clip', vision_config: null })).toEqual(parseClipConfig({}));
+  });
+
   it('names all faults of a configuration', () => {
     const config = {
       vision_config: { hidden_size: 30, num_attention_heads: 4, image_size: 8, patch_size: 15 },

@@ -88,6 +88,12 @@ describe('preprocessor_config.json', () => {
     expect(parseClip({ image_processor_type: 'SiglipImageProcessorFast', do_center_crop: null })).toEqual(
       siglip,
     );
+    // A size that is one number: the shorter edge to the others, both edges to SigLIP's.
+    expect(parseClip({ size: 30 }).resize).toEqual({ shortestEdge: 30 });
+    expect(parseImagePreprocessing({ size: 30 }, 'SiglipImageProcessor').resize).toEqual({
+      height: 30,
+      width: 30,
+    });
     const older = { feature_extractor_type: 'CLIPFeatureExtractor' };
     expect(parseImagePreprocessing(older, 'SiglipImageProcessor')).toEqual(clip);
   });

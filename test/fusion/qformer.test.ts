@@ -28,6 +28,7 @@ const config: QformerConfig = {
   numAttentionHeads: 4,
   intermediateSize: 96,
   layerNormEps: 1e-12,
+  crossAttentionFrequency: 1,
   dropout: 0.1,
 };
 

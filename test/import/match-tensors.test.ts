@@ -52,7 +52,7 @@ function modelOf(variant: string, modalities = { pictures: true, sound: true }):
       hiddenSize: sizes.qf_hidden!,
       numAttentionHeads: sizes.qf_heads!,
       intermediateSize: sizes.qf_inter!,
-      ...{ numHiddenLayers: 2, layerNormEps: 1e-12, dropout: 0 },
+      ...{ numHiddenLayers: 2, layerNormEps: 1e-12, crossAttentionFrequency: 1, dropout: 0 },
     },
   };
   return { decoder, fusion, lora, mode: inputMode('multiface_audio_face_text') };

@@ -97,13 +97,15 @@ describe('adapter configuration', () => {
     const json = JSON.parse(JSON.stringify(adapterConfigJson(some, 'Qwen/Qwen2.5-7B-Instruct')));
     expect(parseAdapterConfig(json)).toEqual(some);
     expect(parseAdapterConfig({ ...config, target_modules: 'all-linear' }).targets).toEqual(settings.targets);
+    const stabilised = parseAdapterConfig({ ...config, use_rslora: true });
+    expect(stabilised.alpha / stabilised.rank).toBeCloseTo(settings.alpha / Math.sqrt(settings.rank), 12);
     for (const key of Object.keys(json)) expect(config, `${key} is a key of peft`).toHaveProperty(key);
   });
 
   it.each([
     [{ peft_type: 'PREFIX_TUNING' }, 'PREFIX_TUNING'],
     [{ use_dora: true }, 'use_dora'],
-    [{ use_rslora: true }, 'use_rslora'],
+    [{ use_rslora: 'yes' }, 'use_rslora'],
     [{ bias: 'all' }, 'bias'],
     [{ rank_pattern: { q_proj: 8 } }, 'rank_pattern'],
     [{ modules_to_save: ['lm_head'] }, 'modules_to_save'],

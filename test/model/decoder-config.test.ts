@@ -74,6 +74,30 @@ describe('parseDecoderConfig', () => {
     expect(faultsOf({ ...published, ...change })).toContain(text);
   });
 
+  it('takes what is absent as the Hugging Face classes do', () => {
+    const shared = {
+      hiddenSize: 4096,
+      numHiddenLayers: 32,
+      numKeyValueHeads: 32,
+      rmsNormEps: 1e-6,
+      ropeTheta: 1e4,
+    };
+    expect(parseDecoderConfig({ model_type: 'qwen2' })).toMatchObject({
+      ...shared,
+      vocabSize: 151_936,
+      intermediateSize: 22_016,
+      tieWordEmbeddings: false,
+    });
+    expect(parseDecoderConfig({ model_type: 'llama' })).toMatchObject({
+      ...shared,
+      vocabSize: 32_000,
+      intermediateSize: 11_008,
+    });
+    expect(parseDecoderConfig({ ...published, num_key_value_heads: null }).numKeyValueHeads).toBe(14);
+    const llama = { ...published, model_type: 'llama', num_key_value_heads: undefined };
+    expect(parseDecoderConfig(llama).numKeyValueHeads).toBe(14);
+  });
+
   it('names all faults at once', () => {
     const message = faultsOf({ ...published, model_type: undefined, vocab_size: 0, rms_norm_eps: 'small' });
     for (const key of ['model_type', 'vocab_size', 'rms_norm_eps']) expect(message).toContain(key);

@@ -155,6 +155,31 @@ describe('a folder of results', () => {
     );
   });
 
+  it('holds late losses against what rounding does to them, where it grows from step to step', async () => {
+    const comparisons = await compare({
+      variants: ['image-mean', 'image-patches-token'],
+      golden: (golden) => {
+        for (const name of ['image-mean', 'image-patches-token']) {
+          const facts = golden.variants![name]! as unknown as {
+            'five_steps_lr_1e-3': { losses: number[]; loss_after: number };
+          };
+          facts['five_steps_lr_1e-3'].losses[4]! -= 1e-4;
+          facts['five_steps_lr_1e-3'].loss_after += 5e-3;
+        }
+      },
+    });
+    const lossOf = (name: string): Comparison | undefined =>
+      comparisons.find(({ tensor }) => tensor === `golden.json variants.${name}`);
+    expect(lossOf('image-mean.five_steps_lr_1e-3.losses[4]')!.ok).toBe(true);
+    expect(lossOf('image-mean.five_steps_lr_1e-3.loss_after')!.ok).toBe(false);
+    // Computed in float64, these are 0.9e-5 of themselves away from the stored ones.
+    expect(lossOf('image-patches-token.five_steps_lr_1e-3.losses[4]')).toMatchObject({
+      ok: true,
+      note: expect.stringMatching(/^the rule allows 1.23e-4, but/),
+    });
+    expect(lossOf('image-patches-token.five_steps_lr_1e-3.loss_after')!.ok).toBe(false);
+  });
+
   it('misses what cannot be computed, with the reason', async () => {
     const comparisons = await compare({
       variants: ['image-mean', 'gone'],

@@ -32,6 +32,7 @@ const prose = [
   'seed',
   'llm',
   'lora_dropout',
+  'made_with',
   'notes',
 ];
 const knownFiles = new Set([

@@ -23,9 +23,7 @@ const configSchema = z.looseObject({
   layer_norm_eps: z.number().positive().default(1e-12),
   encoder_hidden_size: size.default(1408),
   hidden_act: z.literal('gelu', 'only "gelu" is supported').default('gelu'),
-  cross_attention_frequency: z
-    .literal(1, 'only 1 is supported: cross-attention in every layer, as published for AffectGPT')
-    .default(1),
+  cross_attention_frequency: size.default(2),
   use_qformer_text_input: z.literal(false, 'text inputs are not supported').default(false),
 });
 
@@ -53,6 +51,7 @@ async function openQformer(folder: string): Promise<Qformer> {
     numAttentionHeads: parsed.num_attention_heads,
     intermediateSize: parsed.intermediate_size,
     layerNormEps: parsed.layer_norm_eps,
+    crossAttentionFrequency: parsed.cross_attention_frequency,
     dropout: 0,
   };
   const stored = new Map(

@@ -155,6 +155,7 @@ function qformerConfig({ golden }: AffectGptReference): FusionConfig['qformer'] 
     numAttentionHeads: sizes.qf_heads,
     intermediateSize: sizes.qf_inter,
     layerNormEps: (stored.layer_norm_eps as number | undefined) ?? publishedQformer.layerNormEps,
+    crossAttentionFrequency: publishedQformer.crossAttentionFrequency,
     dropout: 0,
   };
 }

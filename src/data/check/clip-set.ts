@@ -61,13 +61,17 @@ export async function readTable(
 
 /** A finding for each split with another number of samples than the published one. */
 export function countFindings(
-  splits: readonly { readonly split: string; readonly expected: number; readonly records: readonly unknown[] }[],
+  splits: readonly {
+    readonly split: string;
+    readonly expected: number;
+    readonly records: readonly unknown[];
+  }[],
   partial: boolean,
 ): DataFinding[] {
   return splits
     .filter(({ records, expected }) => records.length !== expected)
     .map(({ split, records, expected }) => ({
-      ...{ part: 'labels', kind: 'count', needed: !partial, count: records.length } as const,
+      ...({ part: 'labels', kind: 'count', needed: !partial, count: records.length } as const),
       examples: [`${split}: ${records.length} of ${expected}`],
     }));
 }
@@ -101,10 +105,13 @@ export async function checkClipSet(
   const isRead = subtitles.findings.length === 0;
   const untold = names.filter((name) => !subtitles.cells.has(name));
   const silent = names.filter((name) => subtitles.cells.get(name)?.text.trim() === '');
+  // Where labels could not be read there is nothing to count.
+  const isLabelled = !set.findings.some(({ part, needed }) => part === 'labels' && needed);
+  const counted = splits.filter((split) => isLabelled || split.records.length > 0);
   const findings = [
     ...(await folderFindings(layout, folder, kinds)),
     ...set.findings,
-    ...countFindings(splits, partial),
+    ...countFindings(counted, partial),
     ...subtitles.findings,
     ...(isRead ? findingOf('subtitle', 'missing', untold, true) : []),
     ...findingOf('subtitle', 'empty', silent, false),
@@ -124,4 +131,3 @@ export async function checkClipSet(
     })),
   };
 }
-

@@ -4,8 +4,7 @@ export type CheckedPart = 'folder' | 'labels' | 'descriptions' | 'subtitle' | 'v
 /** One thing that a check of a data set found. */
 export interface DataFinding {
   readonly part: CheckedPart;
-  readonly kind:
-    /** Not there: a folder, a table, the file of a sample, its row in a table. */
+  readonly kind: /** Not there: a folder, a table, the file of a sample, its row in a table. */
     | 'missing'
     /** A file of 0 bytes, or a row without content. */
     | 'empty'

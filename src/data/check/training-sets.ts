@@ -6,7 +6,7 @@ import type { CheckedSet, CheckOptions } from './clip-set.ts';
 import { checkClipSet, countFindings, readTable, tableFault } from './clip-set.ts';
 
 /** Data sets that are trained on, by their registry names. */
-export const checkedTrainingSets = [...Object.keys(clipTables), 'meld-text'] as const;
+export const trainingSets = [...Object.keys(clipTables), 'meld-text'] as const;
 
 /** The published sets have no splits: all of it is trained on. */
 const whole = 'all';
@@ -36,7 +36,12 @@ async function checkClipTables(
 }
 
 async function checkMeldText(root: string, { partial }: CheckOptions): Promise<CheckedSet> {
-  const report = { dataset: 'meld-text', title: 'MELD, text alone', folder: path.resolve(root), source: meldSource };
+  const report = {
+    dataset: 'meld-text',
+    title: 'MELD, text alone',
+    folder: path.resolve(root),
+    source: meldSource,
+  };
   try {
     const records = await readMeldText(root);
     const splits = Object.entries(meldCounts).map(([split, expected]) => ({
@@ -63,11 +68,15 @@ async function checkMeldText(root: string, { partial }: CheckOptions): Promise<C
  * Checks a data set that is trained on.
  * @throws InputError `DATASET_UNKNOWN`
  */
-export async function checkTrainingSet(key: string, root: string, options: CheckOptions): Promise<CheckedSet> {
+export async function checkTrainingSet(
+  key: string,
+  root: string,
+  options: CheckOptions,
+): Promise<CheckedSet> {
   if (key === 'meld-text') return checkMeldText(root, options);
   if (Object.hasOwn(clipTables, key)) return checkClipTables(key as keyof typeof clipTables, root, options);
   throw new InputError(
     'DATASET_UNKNOWN',
-    `There is no data set "${key}". Known are ${checkedTrainingSets.join(', ')}.`,
+    `There is no data set "${key}". Known are ${trainingSets.join(', ')}.`,
   );
 }

@@ -62,7 +62,7 @@ export class PickleMachine {
   /** Which global made an object: it alone may give it a state. */
   readonly #madeBy = new WeakMap<object, GlobalReference>();
   #values = 0;
-  /** What constructors may still be given: one large memoized argument must not be copied again and again. */
+  /** What constructors and states may still be given: one large memoized value must not be copied again and again. */
   #copies: number;
   /** Position of the opcode that is being carried out. */
   #at = 0;
@@ -214,10 +214,7 @@ export class PickleMachine {
       throw this.fault('FORBIDDEN', `it calls ${what}, which is refused; nothing was run.`);
     }
     if (!Array.isArray(args)) throw this.invalid(`the arguments of ${callee.name} are not a tuple.`);
-    this.#copies -= args.reduce<number>((sum, arg) => sum + sizeOf(arg), 1);
-    if (this.#copies < 0) {
-      throw this.fault('LIMIT', `${callee.name} is given the same large arguments over and over.`);
-    }
+    this.#countCopies(args, callee.name);
     const value = callee.global.construct(args);
     if (value === undefined) {
       throw this.invalid(
@@ -226,6 +223,13 @@ export class PickleMachine {
     }
     if (typeof value === 'object' && value !== null) this.#madeBy.set(value, callee);
     this.push(value);
+  }
+
+  #countCopies(values: readonly PickleValue[], of: string): void {
+    this.#copies -= values.reduce<number>((sum, value) => sum + sizeOf(value), 1);
+    if (this.#copies < 0) {
+      throw this.fault('LIMIT', `${of} is given the same large values over and over.`);
+    }
   }
 
   build(): void {
@@ -237,6 +241,7 @@ export class PickleMachine {
       const what = maker?.name ?? describe(target);
       throw this.fault('FORBIDDEN', `it sets the state of ${what}, which is refused; nothing was run.`);
     }
+    this.#countCopies(Array.isArray(state) ? state : [state], maker.name);
     if (!maker.global.setState(target, state)) {
       throw this.invalid(`the state of ${maker.name} is not its own.`);
     }

@@ -1,98 +1,31 @@
 import { toPublishedName } from '../../../lora/names.ts';
-import { type AffectGptLossInputs, affectGptLoss, lossInputSpecs } from '../../../model/affectgpt.ts';
-import { Parameters } from '../../../src/engine/parameters.ts';
 import type { Engine, HostTensor, HostTensorMap } from '../../../src/engine/types.ts';
 import { learningRateAt } from '../../../train/schedule.ts';
-import { createTrainState, decays, expAvgName, TrainStep } from '../../../train/step.ts';
+import { decays } from '../../../train/step.ts';
 import {
   type AffectGptReference,
   isAdapter,
   ownName,
-  type ParameterGroup,
   type StepFacts,
-  tokenInputs,
   type Variant,
 } from '../../support/affectgpt-reference.ts';
 import { missed } from '../compare.ts';
 import type { Comparison } from '../handler.ts';
-import { afterSteps, close, closeList, equal, loss, type Rules, sameNames, unknown } from './comparisons.ts';
+import {
+  afterSteps,
+  close,
+  closeList,
+  equal,
+  loss,
+  type Rules,
+  sameNames,
+  unknownKeys,
+} from './comparisons.ts';
 import { scheduledRates } from './schedules.ts';
+import { Training, type Trajectory } from './trajectory.ts';
 
 /** Softmax ignores a Q-Former's key biases: what is stored of their gradients and updates is rounding noise. */
 export const isNoise = (name: string): boolean => /attention\.self\.key\.bias$/.test(name);
-
-/** What training computed: losses before each step and after the last, first gradients, and final values. */
-interface Trajectory {
-  readonly losses: readonly number[];
-  /** Of the first step, by our names; undefined where the optimizer left a tensor alone. */
-  readonly gradients: Readonly<Record<string, HostTensor | undefined>>;
-  readonly parameters: HostTensorMap;
-}
-
-const sameValues = (a: HostTensor, b: HostTensor): boolean =>
-  a.data.length === b.data.length && a.data.every((value, i) => value === b.data[i]);
-
-/** The settings that all groups share, weight decay of the group that has any. */
-function optimizerOf(groups: readonly ParameterGroup[], { beta2, weight_decay: decay }: StepFacts) {
-  const { betas, eps } = groups[0] ?? { betas: [0.9, 0.999] as const, eps: 1e-8 };
-  return {
-    betas: [betas[0], (beta2 as number | undefined) ?? betas[1]] as const,
-    eps,
-    weightDecay: (decay as number | undefined) ?? Math.max(0, ...groups.map((group) => group.weight_decay)),
-  };
-}
-
-/** Trains on the variant's batch, again and again, with what users train with. */
-async function train(
-  reference: AffectGptReference,
-  { name, config, batch, facts, trainable }: Variant,
-  steps: StepFacts,
-  engine: Engine,
-): Promise<Trajectory> {
-  const features = Object.fromEntries(config.mode.needs.map((feature) => [feature, batch[feature]!]));
-  const inputs = { ...features, ...tokenInputs(config, reference.placeholderIds, batch) };
-  const optimizer = optimizerOf(facts.param_groups ?? [], steps);
-  const step = new TrainStep(engine, {
-    name,
-    lossSum: ({ inputs: given, parameters }) =>
-      affectGptLoss(config, new Parameters(parameters), given as unknown as AffectGptLossInputs).lossSum,
-    inputs: lossInputSpecs(config, false),
-    trainable: Object.fromEntries(Object.entries(trainable).map(([key, { shape }]) => [key, shape])),
-    weights: reference.frozen,
-    optimizer,
-    clipNorm: null,
-    decayUnusedParameters: false,
-  });
-  const state = createTrainState(engine, trainable);
-  const supervisedTokens = inputs.targets!.data.length;
-  const names = Object.keys(trainable);
-  try {
-    const losses: number[] = [];
-    const take = async (learningRate: number): Promise<void> => {
-      const options = { supervisedTokens, learningRate, step: losses.length + 1 };
-      losses.push((await step.run(state, [inputs], options)).loss);
-    };
-    await take(steps.lrs[0]!);
-    const moments = await state.read(names.map(expAvgName));
-    for (const learningRate of steps.lrs.slice(1)) await take(learningRate);
-    const parameters = await state.read(names);
-    await take(0);
-    // The first average of a gradient is its share 1 - beta1: this is the gradient that the optimizer saw.
-    const seen = Math.fround(1 - optimizer.betas[0]);
-    const gradients = names.map((key): [string, HostTensor | undefined] => {
-      const { dtype, shape, data } = moments[expAvgName(key)]!;
-      const untouched = sameValues(parameters[key]!, trainable[key]!) && data.every((value) => value === 0);
-      return [
-        key,
-        untouched ? undefined : { dtype, shape, data: Float32Array.from(data, (value) => value / seen) },
-      ];
-    });
-    return { losses, gradients: Object.fromEntries(gradients), parameters };
-  } finally {
-    state.dispose();
-    await step.dispose();
-  }
-}
 
 /** `name[:n]` is the gradient of the rows in use; there is none of the others. */
 function gradientOf(
@@ -217,29 +150,56 @@ export async function compareTraining(
   const keys = Object.keys(facts).filter((key) => key.startsWith('five_steps_'));
   keys.sort((a, b) => Number('max_epoch' in stepsOf(facts, a)) - Number('max_epoch' in stepsOf(facts, b)));
   const comparisons: Comparison[] = compareGroups(variant);
-  const first = await train(
-    reference,
-    variant,
-    keys[0] === undefined ? oneStep : stepsOf(facts, keys[0]),
-    engine,
-  );
-  comparisons.push(loss(`${where}.loss`, first.losses[0]!, facts.loss, rules));
-  comparisons.push(...compareGradients(variant, first.gradients, rules));
-  comparisons.push(...compareAfter(file, stored, first, rules));
-  for (const key of keys) {
-    const steps = stepsOf(facts, key);
-    const label = `${where}.${key}`;
-    const { losses } = key === keys[0] ? first : await train(reference, variant, steps, engine);
-    for (const setting of Object.keys(steps)) {
-      if (!stepKeys.has(setting)) comparisons.push(unknown(`${label}.${setting}`));
+  for (const [i, key] of (keys.length === 0 ? [undefined] : keys).entries()) {
+    const steps = key === undefined ? oneStep : stepsOf(facts, key);
+    const training = new Training(reference, variant, steps, engine);
+    try {
+      const trajectory = await training.run();
+      if (i === 0) {
+        comparisons.push(loss(`${where}.loss`, trajectory.losses[0]!, facts.loss, rules));
+        comparisons.push(...compareGradients(variant, trajectory.gradients, rules));
+        comparisons.push(...compareAfter(file, stored, trajectory, rules));
+      }
+      if (key === undefined) continue;
+      const label = `${where}.${key}`;
+      comparisons.push(...unknownKeys(`${label}.`, steps, stepKeys));
+      comparisons.push(...compareRates(label, steps));
+      comparisons.push(...(await compareLosses(label, steps, trajectory.losses, training, rules)));
+    } finally {
+      await training.dispose();
     }
-    comparisons.push(...compareRates(label, steps));
-    steps.losses.forEach((expected, step) => {
-      comparisons.push(loss(`${label}.losses[${step}]`, losses[step]!, expected, rules));
-    });
-    comparisons.push(loss(`${label}.loss_after`, losses.at(-1)!, steps.loss_after, rules));
   }
   return comparisons;
+}
+
+/** How many times as far as rounding carries a trajectory two of them may be apart: each has rounding of its own. */
+const roundings = 4;
+
+/**
+ * The losses of a trajectory. Where gradients grow from step to step, rounding grows with them, until the losses of two
+ * correct programs differ by more than the rule allows. So one that is beyond it after some steps is held against what
+ * rounding alone does: the same trajectory, started from numbers whose last two bits differ.
+ */
+async function compareLosses(
+  label: string,
+  steps: StepFacts,
+  losses: readonly number[],
+  training: Training,
+  rules: Rules,
+): Promise<Comparison[]> {
+  const expected = [...steps.losses, steps.loss_after];
+  const names = expected.map((_, i) => (i < steps.losses.length ? `losses[${i}]` : 'loss_after'));
+  const compared = expected.map((value, i) => loss(`${label}.${names[i]}`, losses[i]!, value, rules));
+  if (compared[0]?.ok !== true || compared.every(({ ok }) => ok)) return compared;
+  const moves = await training.sensitivity(losses);
+  return compared.map((comparison, i) => {
+    const tolerance = roundings * moves[i]!;
+    if (comparison.ok || tolerance <= comparison.tolerance) return comparison;
+    const note =
+      `the rule allows ${comparison.tolerance.toExponential(2)}, but the last two bits of the starting values move this loss by ` +
+      `${moves[i]!.toExponential(2)}: ${roundings} times that are allowed`;
+    return { ...comparison, tolerance, ok: comparison.maxAbsError <= tolerance, note };
+  });
 }
 
 /** Where no trajectory is stored: a step tells the loss and the gradients. */

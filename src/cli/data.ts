@@ -1,0 +1,128 @@
+import type { CommandModule } from 'yargs';
+import { CheckError } from '../errors.ts';
+import { usageError } from './errors.ts';
+
+interface CheckArguments {
+  dataset: string;
+  root: string;
+  split: string | undefined;
+  without: string | undefined;
+  partial: boolean;
+  'write-manifest': string | undefined;
+  json: boolean;
+}
+
+/** Words separated by commas; an empty list is none. */
+const listed = (text: string | undefined): string[] =>
+  (text ?? '')
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
+
+/** `affectgpt data check --dataset meld --root DIR` */
+const check: CommandModule<object, CheckArguments> = {
+  command: 'check',
+  describe: 'Check that a data set is complete as published, and write its manifest',
+  builder: (args) =>
+    args
+      .option('dataset', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        describe:
+          'A set of MER-UniBench (meld, cmumosi, …) or to train on (mercaptionplus, ovmerd, meld-text)',
+      })
+      .option('root', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        describe: 'Folder that holds the folder of the data set (data.root)',
+      })
+      .option('split', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Of a set of MER-UniBench: splits that have to be there, as in train,val,test; "test" by default',
+      })
+      .option('without', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Files that are not wanted, of video,audio,face: not looked for, and not in the manifest',
+      })
+      .option('partial', {
+        type: 'boolean',
+        default: false,
+        describe: 'Another number of samples than published is no fault',
+      })
+      .option('write-manifest', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'manifest.jsonl to write where all is there; for data.manifest and eval --data',
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'Print the report as JSON' }),
+  async handler(args) {
+    const { mediaKinds } = await import('../data/check/clips.ts');
+    const { formatReport, isWhole } = await import('../data/check/findings.ts');
+    const { checkTrainingSet, trainingSets } = await import('../data/check/training-sets.ts');
+    const { benchmarkDatasets } = await import('../eval/mer-unibench/datasets.ts');
+    const { dataset, root, partial } = args;
+    const without = listed(args.without).map((word) => {
+      const kind = mediaKinds.find((candidate) => candidate === word);
+      if (kind === undefined) throw usageError(`--without takes ${mediaKinds.join(', ')}, not "${word}".`);
+      return kind;
+    });
+    const options = { without, partial };
+    const isBenchmark = Object.hasOwn(benchmarkDatasets, dataset);
+    const isTraining = (trainingSets as readonly string[]).includes(dataset);
+    if (!isBenchmark && !isTraining) {
+      const known = [...new Set([...Object.keys(benchmarkDatasets), ...trainingSets])];
+      throw usageError(`There is no data set "${dataset}". Known are ${known.join(', ')}.`);
+    }
+    if (isTraining && args.split !== undefined) {
+      throw usageError(`The data set "${dataset}" is checked as a whole; leave out --split.`);
+    }
+    if (dataset === 'meld-text' && without.length > 0) {
+      throw usageError('The data set "meld-text" has no files; leave out --without.');
+    }
+    const splits = listed(args.split ?? 'test');
+    if (splits.length === 0) throw usageError('--split names no split.');
+    const { checkBenchmarkSet } = await import('../eval/mer-unibench/data-check.ts');
+    // Sets that are both have more tables to train on.
+    const { report, records } = isTraining
+      ? await checkTrainingSet(dataset, root, options)
+      : await checkBenchmarkSet(dataset, root, splits, options);
+    const ok = isWhole(report);
+    const wanted = args['write-manifest'];
+    const manifest = ok && wanted !== undefined ? wanted : null;
+    if (manifest !== null) {
+      const { writeManifest } = await import('../data/write-manifest.ts');
+      await writeManifest(manifest, records);
+    }
+    process.stdout.write(
+      args.json
+        ? `${JSON.stringify({ check: 'data', ...report, ok, samples: records.length, manifest })}\n`
+        : `${formatReport(report)}${manifest === null ? '' : `  ${records.length} samples in ${manifest}\n`}`,
+    );
+    if (ok) return;
+    const faults = report.findings.filter(({ needed }) => needed).length;
+    const unwritten = wanted === undefined ? '' : ` ${wanted} was not written.`;
+    throw new CheckError(
+      'DATA_INCOMPLETE',
+      `The data set "${dataset}" is not complete: ${faults} ${faults === 1 ? 'fault' : 'faults'}, see the report.${unwritten}`,
+    );
+  },
+};
+
+/** `affectgpt data check` */
+export const dataCommand: CommandModule = {
+  command: 'data',
+  describe: 'Look after data sets',
+  builder: (args) =>
+    args
+      .command([check] as CommandModule[])
+      .demandCommand(1, 'Say what to do: check.')
+      .strict(),
+  handler() {
+    // Unreachable: yargs asks for one of the commands above.
+  },
+};

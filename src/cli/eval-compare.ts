@@ -1,0 +1,55 @@
+import type { CommandModule } from 'yargs';
+import { usageError } from './errors.ts';
+
+interface CompareArguments {
+  reports: string[];
+  'allow-differences': boolean;
+  seed: number;
+  resamples: number;
+  json: boolean;
+}
+
+/** `affectgpt eval compare A B …` */
+export const compareCommand: CommandModule<object, CompareArguments> = {
+  command: 'compare [reports..]',
+  describe: 'Put reports of eval mer-unibench side by side, with the published rows',
+  builder: (args) =>
+    args
+      .positional('reports', {
+        type: 'string',
+        array: true,
+        default: [] as string[],
+        describe:
+          'Two or more folders that --output wrote, or their report.json; the others are compared with the first',
+      })
+      .option('allow-differences', {
+        type: 'boolean',
+        default: false,
+        describe:
+          'Also show reports of different protocols, tables, levels or extractors together, with that note',
+      })
+      .option('seed', { type: 'number', requiresArg: true, default: 42, describe: 'Of the paired bootstrap' })
+      .option('resamples', {
+        type: 'number',
+        requiresArg: true,
+        default: 1000,
+        describe: 'Of the paired bootstrap',
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'Print JSON' }),
+  async handler({ reports: paths, seed, resamples, json, 'allow-differences': allowDifferences }) {
+    if (!Number.isSafeInteger(seed) || seed < 0) throw usageError('--seed has to be a whole number from 0.');
+    if (!Number.isSafeInteger(resamples) || resamples < 1) {
+      throw usageError('--resamples has to be a whole number from 1.');
+    }
+    if (paths.length < 2) throw usageError('Name two or more reports to compare.');
+    const { readReport } = await import('../eval/mer-unibench/compare/read-report.ts');
+    const { compareReports } = await import('../eval/mer-unibench/compare/compare.ts');
+    const { comparisonJson, comparisonMarkdown } = await import('../eval/mer-unibench/compare/format.ts');
+    const reports = [];
+    for (const path of paths) reports.push(await readReport(path));
+    const comparison = compareReports(reports, { seed, resamples, allowDifferences });
+    process.stdout.write(
+      json ? `${JSON.stringify(comparisonJson(comparison))}\n` : comparisonMarkdown(comparison),
+    );
+  },
+};
