@@ -97,3 +97,9 @@ export function initFusion(config: FusionConfig, seed: number): HostTensorMap {
 export function isProjector(name: string): boolean {
   return /^(affectgpt_proj|(audio|image|multi)_llama_proj)\./.test(name);
 }
+
+/** What a tensor of the fusion belongs to: a projector, the pre-fusion of both modalities, or the pooling of one. */
+export function fusionPart(name: string): 'projectors' | 'pre-fusion' | 'pooling' {
+  if (isProjector(name)) return 'projectors';
+  return /^(multi_|attention_mlp\.|fc_att\.)/.test(name) ? 'pre-fusion' : 'pooling';
+}

@@ -49,9 +49,14 @@ export function adamwUpdate(
   };
 }
 
-/** Euclidean norm of all gradients taken together, a scalar. */
-export function globalNorm(gradients: readonly tf.Tensor[]): tf.Tensor {
-  return tf.sqrt(tf.sum(tf.stack(gradients.map((gradient) => tf.sum(tf.square(gradient))))));
+/** The sum of the squares of each gradient, `[gradients]`. */
+export function squareSums(gradients: readonly tf.Tensor[]): tf.Tensor {
+  return tf.stack(gradients.map((gradient) => tf.sum(tf.square(gradient))));
+}
+
+/** Euclidean norm of all gradients taken together, a scalar. @param sums from `squareSums` */
+export function globalNorm(sums: tf.Tensor): tf.Tensor {
+  return tf.sqrt(tf.sum(sums));
 }
 
 /**

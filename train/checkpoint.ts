@@ -48,8 +48,12 @@ const stateSchema = z.strictObject({
   /** Without padding. */
   tokensSeen: count,
   samplesSeen: count,
+  /** Steps among those done that were skipped for NaN or infinity: they updated nothing. Absent where there are none. */
+  skippedSteps: count.optional(),
   /** Time spent in steps. */
   seconds: z.number().min(0),
+  /** Stands for what the data tell about the samples, as `dataDigest` gives it. Absent in older checkpoints. */
+  dataDigest: z.string().optional(),
   configHash: z.string(),
   /** The settings behind the hash, by dotted key. */
   config: z.record(z.string(), z.json()) as z.ZodType<Record<string, JsonValue>>,
@@ -273,6 +277,20 @@ async function checkState(folder: string, withOptimizer: boolean): Promise<void>
       `${folder} was imported: it holds weights, and neither the optimizer's moments nor the place in the data that training would go on from. It can be asked and evaluated. To train, choose another output folder.`,
     );
   }
+}
+
+/**
+ * What a checkpoint says of its run, before its tensors are looked at.
+ *
+ * @returns undefined where it cannot be read; `loadCheckpoint` says all that is wrong
+ * @throws InputError `CHECKPOINT_VERSION`, `RESUME_IMPORTED`
+ */
+export async function readCheckpointState(folder: string): Promise<CheckpointState | undefined> {
+  await checkState(folder, true);
+  return readCheckedJson(join(folder, files.state), stateSchema).catch((error: unknown) => {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  });
 }
 
 /**

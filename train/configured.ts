@@ -1,5 +1,10 @@
 import { join } from 'node:path';
-import { type AffectGptLossInputs, affectGptLoss, lossInputSpecs } from '../model/affectgpt.ts';
+import {
+  type AffectGptConfig,
+  type AffectGptLossInputs,
+  affectGptLoss,
+  lossInputSpecs,
+} from '../model/affectgpt.ts';
 import { inputMode } from '../model/modes.ts';
 import { renderConfig } from '../src/config/save.ts';
 import type { Config } from '../src/config/schema.ts';
@@ -7,17 +12,21 @@ import { findFileFaults, listFaults, type SampleRecord } from '../src/data/recor
 import { type RecordsLocation, readRecords, splitRecords } from '../src/data/source.ts';
 import { Parameters } from '../src/engine/parameters.ts';
 import type { Engine } from '../src/engine/types.ts';
-import { InputError } from '../src/errors.ts';
+import { AffectGptError, InputError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/io/atomic.ts';
 import { type AffectGpt, initialParameters, openAffectGpt } from '../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../src/runtime/samples.ts';
+import { dataRecord, writeDataRecord } from './data-record.ts';
 import { runIdentity } from './identity.ts';
-import type { Interrupt } from './interrupts.ts';
+import { type Interrupt, type InterruptSignal, interruptExitCodes } from './interrupts.ts';
 import type { StepRecord } from './logger.ts';
 import { train } from './loop.ts';
 import { formatDuration, type OutputStream } from './progress.ts';
-import { checkUnused } from './resume.ts';
+import { type Replay, replayStep } from './replay.ts';
+import { checkResumable, checkUnused } from './resume.ts';
 import { configuredSchedule } from './schedule.ts';
+import { recordSkipped } from './skipped.ts';
+import type { StepOptions } from './step.ts';
 import type { TrainingTask, TrainOutcome } from './task.ts';
 
 export interface ConfiguredTraining {
@@ -77,7 +86,7 @@ async function missingFiles(
  * The model and the records of a configuration. Whatever is missing of either, or of what else is checked, is said at once.
  * @throws InputError `NOT_READY` where faults of several are joined, else that of the one
  */
-async function openModelAndRecords(config: Config, check: () => Promise<void>) {
+export async function openModelAndRecords(config: Config, check: () => Promise<void>) {
   const [model, records, checked] = await Promise.allSettled([
     openAffectGpt(config),
     readDividedRecords(config, recordsLocation(config)),
@@ -98,33 +107,53 @@ async function openModelAndRecords(config: Config, check: () => Promise<void>) {
   throw new InputError('NOT_READY', messages.join('\n'));
 }
 
+/** Whether a step of this model drops anything, and so needs dropout keys. */
+function dropsAnything({ fusion, lora }: AffectGptConfig): boolean {
+  const usesQformer = [fusion.multi, fusion.video, fusion.audio].includes('qformer');
+  return (lora !== null && lora.dropout > 0) || (usesQformer && fusion.qformer.dropout > 0);
+}
+
+/** The optimizer step of a configured model. */
+export function affectGptStepOptions(
+  config: Config,
+  { config: model, trainable, weights }: Pick<AffectGpt, 'config' | 'trainable' | 'weights'>,
+): StepOptions {
+  const { betas, eps, weightDecay } = config.train.optimizer;
+  return {
+    name: 'affectgpt',
+    lossSum: ({ inputs, parameters }) =>
+      affectGptLoss(model, new Parameters(parameters), inputs as unknown as AffectGptLossInputs).lossSum,
+    inputs: lossInputSpecs(model, dropsAnything(model)),
+    trainable,
+    weights,
+    optimizer: { betas, eps, weightDecay },
+    clipNorm: config.train.clipNorm,
+    decayUnusedParameters: config.compat.decayUnusedParameters,
+  };
+}
+
+/**
+ * As `replayStep`, with the model that the dump's configuration describes. No sample is read.
+ * @throws InputError `MODEL_NOT_FOUND`, and those of `replayStep`
+ */
+export async function replayConfigured(folder: string, config: Config, engine: Engine): Promise<Replay> {
+  const model = await openAffectGpt(config);
+  return replayStep(folder, affectGptStepOptions(config, model), engine);
+}
+
 /** The training of a configured model on its samples, as the loop takes it. */
 export async function affectGptTask(
   config: Config,
   model: AffectGpt,
   samples: OpenSamples,
 ): Promise<TrainingTask> {
-  const { fusion, lora } = model.config;
-  const usesQformer = [fusion.multi, fusion.video, fusion.audio].includes('qformer');
-  const drops = (lora !== null && lora.dropout > 0) || (usesQformer && fusion.qformer.dropout > 0);
-  const { betas, eps, weightDecay } = config.train.optimizer;
+  const drops = dropsAnything(model.config);
   return {
     names: samples.source.names,
     initialParameters: await initialParameters(config, model),
     loadBatch: (names, { epoch, step }) =>
       samples.source.loadBatch(names, drops ? { epoch, step } : { epoch }),
-    stepOptions: {
-      name: 'affectgpt',
-      lossSum: ({ inputs, parameters }) =>
-        affectGptLoss(model.config, new Parameters(parameters), inputs as unknown as AffectGptLossInputs)
-          .lossSum,
-      inputs: lossInputSpecs(model.config, drops),
-      trainable: model.trainable,
-      weights: model.weights,
-      optimizer: { betas, eps, weightDecay },
-      clipNorm: config.train.clipNorm,
-      decayUnusedParameters: config.compat.decayUnusedParameters,
-    },
+    stepOptions: affectGptStepOptions(config, model),
   };
 }
 
@@ -135,16 +164,25 @@ const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
  * Trains what a configuration describes: opens models and data (everything missing is said at once), fills the
  * feature cache, and runs the loop in the run folder `output`.
  *
- * @throws InputError `NOT_READY`, `MODEL_NOT_FOUND`, `SAMPLES_NONE`, `SAMPLES_UNUSABLE`, and those of `train`
+ * @throws InputError `NOT_READY`, `MODEL_NOT_FOUND`, `SAMPLES_NONE`, `SAMPLES_UNUSABLE`,
+ *   `SAMPLES_SKIPPED_TOO_MANY`, and those of `train`
  */
 export async function trainConfigured(options: ConfiguredTraining): Promise<TrainOutcome> {
   const { config, sources, engine, resume, stream, interrupt, onStart, onStep, label } = options;
   const { check = async () => {} } = options;
+  const configText = renderConfig(config, sources);
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
   // Said before the features of a large data set are computed, not after.
   if (resume === 'never') await checkUnused(config.output);
   const { model, train: trained, heldOut } = await openModelAndRecords(config, check);
+  const identity = runIdentity(config, {
+    'model.visualEncoder.description': model.visual?.description ?? null,
+    'model.audioEncoder.description': model.audio?.description ?? null,
+  });
+  const data = dataRecord(trained, recordsLocation(config));
+  const { steps, seed } = config.train;
+  await checkResumable({ runFolder: config.output, resume, identity, seed, steps, data });
   const samples = await openSamples({
     config,
     model,
@@ -159,23 +197,23 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
       `${samples.source.names.length} samples to train on (${heldOut.length} held out); ` +
         `${millions(trainable)} trainable and ${millions(frozen)} frozen parameters; engine ${engine.name}.`,
     );
-    await prepareFeatures(samples, say);
+    await prepareFeatures(samples, say, interrupt);
     const task = await affectGptTask(config, model, samples);
     return await train(task, {
       engine,
-      steps: config.train.steps,
+      steps,
       batchSize: config.train.batchSize,
       accumulation: config.train.accumulation,
-      seed: config.train.seed,
+      seed,
+      onBadNumbers: config.train.onBadNumbers,
       schedule: configuredSchedule(config.train),
       run: {
         folder: config.output,
         resume,
         checkpoint: config.train.checkpoint,
-        identity: runIdentity(config, {
-          'model.visualEncoder.description': model.visual?.description ?? null,
-          'model.audioEncoder.description': model.audio?.description ?? null,
-        }),
+        identity,
+        data,
+        configText,
         ...(model.config.lora === null
           ? {}
           : { adapter: { settings: config.lora, baseModel: config.model.llm } }),
@@ -184,7 +222,9 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
       ...(interrupt && { interrupt }),
       onStart: async () => {
         // Not before the run is known to be a new one or the same as before: a refused resumption leaves it alone.
-        await writeFileAtomic(join(config.output, 'config.yaml'), renderConfig(config, sources));
+        await writeFileAtomic(join(config.output, 'config.yaml'), configText);
+        await writeDataRecord(config.output, data);
+        if (config.data.onBadSample === 'skip') await recordSkipped(config.output, samples.source.skipped);
         await onStart?.();
       },
       ...(onStep && { onStep }),
@@ -194,18 +234,43 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
   }
 }
 
+/** Says that a signal came while features were computed. */
+function stoppedBefore(
+  signal: InterruptSignal,
+  ready: number,
+  { source, store }: OpenSamples,
+): AffectGptError {
+  const kept = store.folder === null ? 'nothing keeps them (data.featureCache is null)' : 'they are kept';
+  return new AffectGptError(
+    'STOPPED',
+    `Stopped by ${signal} before the first step, while features were computed: those of ${ready} of ${source.names.length} samples are ready, and ${kept}. The same command goes on from there.`,
+    interruptExitCodes[signal],
+  );
+}
+
 /** Between two messages about features that are being computed. */
 const featureMessageMilliseconds = 15_000;
 
-/** Fills the feature cache, says how much of it was there, and frees the encoders: the model needs the memory. */
-export async function prepareFeatures(samples: OpenSamples, say: (message: string) => void): Promise<void> {
+/**
+ * Fills the feature cache, says how much of it was there, and frees the encoders: the model needs the memory.
+ * @throws AffectGptError `STOPPED` with the exit code of a signal, after the samples in progress
+ */
+export async function prepareFeatures(
+  samples: OpenSamples,
+  say: (message: string) => void,
+  interrupt?: Interrupt,
+): Promise<void> {
   const started = performance.now();
   let said = started;
+  const isStopped = (): boolean => interrupt?.requested !== undefined;
+  let ready = 0;
   await samples.source.prepare((done, total) => {
+    ready = done;
     if (performance.now() - said < featureMessageMilliseconds) return;
     said = performance.now();
     say(`Features: ${done} of ${total} samples are ready.`);
-  });
+  }, isStopped);
+  if (interrupt?.requested !== undefined) throw stoppedBefore(interrupt.requested, ready, samples);
   const { computed, fromDisk } = samples.store.counts;
   if (computed > 0) {
     const seconds = (performance.now() - started) / 1000;

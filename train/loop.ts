@@ -1,18 +1,22 @@
 import { setImmediate } from 'node:timers/promises';
-import type { State } from '../src/engine/types.ts';
-import { InputError, NumericError } from '../src/errors.ts';
+import type { HostTensorMap, State } from '../src/engine/types.ts';
+import { InputError } from '../src/errors.ts';
+import { defaultBadNumbersPolicy, listNames, skipOrStop } from './bad-step.ts';
 import {
   type CheckpointState,
   checkAdapterDescribed,
   checkpointFormatVersion,
   saveCheckpoint,
 } from './checkpoint.ts';
+import { dataDigest } from './data-record.ts';
+import { type DumpedStep, writeDump } from './dump.ts';
 import { identityHash } from './identity.ts';
 import { type InterruptSignal, interruptExitCodes } from './interrupts.ts';
 import { RunLogger, type RunTotals, type StepRecord } from './logger.ts';
 import { type ResumedRun, resumeRun } from './resume.ts';
 import { EpochSampler, firstPosition, type SamplerPosition } from './sampler.ts';
 import { learningRateAt } from './schedule.ts';
+import { formatSpikes, SpikeWatch } from './spikes.ts';
 import { createTrainState, TrainStep } from './step.ts';
 import {
   checkOptions,
@@ -22,17 +26,11 @@ import {
   type TrainOutcome,
 } from './task.ts';
 
-/** Sample names in one message. */
-const namesShown = 32;
-
-const listNames = (names: readonly string[]): string =>
-  names.slice(0, namesShown).join(', ') +
-  (names.length > namesShown ? ` and ${names.length - namesShown} more` : '');
-
 /** The batches of one step. */
 interface LoadedStep {
   readonly epoch: number;
   readonly names: readonly string[];
+  readonly microBatches: readonly (readonly string[])[];
   readonly batches: readonly TaskBatch[];
   readonly next: SamplerPosition;
 }
@@ -48,6 +46,9 @@ class Training {
   #step: number;
   #position: SamplerPosition;
   #totals: RunTotals;
+  /** Steps that updated nothing, for NaN or infinity. */
+  #skippedSteps: number;
+  readonly #spikes = new SpikeWatch();
   #savedStep: number;
   #checkpoint: string | null;
   /** The next step's batches, loaded while a step runs. */
@@ -63,6 +64,7 @@ class Training {
       readonly step: number;
       readonly position: SamplerPosition;
       readonly totals: RunTotals;
+      readonly skippedSteps: number;
       readonly checkpoint: string | null;
     },
   ) {
@@ -76,6 +78,7 @@ class Training {
     this.#savedStep = start.step;
     this.#position = start.position;
     this.#totals = start.totals;
+    this.#skippedSteps = start.skippedSteps;
     this.#checkpoint = start.checkpoint;
   }
 
@@ -92,6 +95,7 @@ class Training {
         resume: run.resume,
         shapes: stepOptions.trainable,
         identity: run.identity ?? {},
+        data: run.data,
         seed,
         samples: names.length,
         sampler,
@@ -125,7 +129,9 @@ class Training {
       ...(resumed && { moments: resumed.checkpoint.moments }),
     });
     const checkpoint = resumed?.folder ?? null;
-    return new Training(task, options, { sampler, state, logger, step, position, totals, checkpoint });
+    const skippedSteps = saved?.skippedSteps ?? 0;
+    const start = { sampler, state, logger, step, position, totals, skippedSteps, checkpoint };
+    return new Training(task, options, start);
   }
 
   async run(): Promise<TrainOutcome> {
@@ -139,7 +145,9 @@ class Training {
         exitCode: signal === undefined ? 0 : interruptExitCodes[signal],
         step: this.#step,
         totals: this.#totals,
-        parameters: await this.#state.read(Object.keys(this.#task.stepOptions.trainable)),
+        skippedSteps: this.#skippedSteps,
+        spikes: this.#spikes.steps,
+        parameters: await this.#parameters(),
         checkpoint: this.#checkpoint,
       };
     } catch (error) {
@@ -178,7 +186,8 @@ class Training {
   async #oneStep(): Promise<void> {
     const started = performance.now();
     const step = this.#step + 1;
-    const { epoch, names, batches, next } = await (this.#pending ?? this.#load(this.#position, step));
+    const loaded = await (this.#pending ?? this.#load(this.#position, step));
+    const { epoch, names, batches, next } = loaded;
     this.#pending = undefined;
     if (step < this.#options.steps) {
       this.#pending = this.#load(next, step + 1);
@@ -195,13 +204,18 @@ class Training {
     const learningRate = learningRateAt(step, this.#options.schedule);
     // Without supervised tokens a micro-batch adds nothing.
     const inputs = batches.filter((batch) => batch.supervisedTokens > 0).map((batch) => batch.inputs);
-    const { loss, gradNorm } = await this.#trainStep.run(this.#state, inputs, {
+    const settings = {
       supervisedTokens,
       learningRate,
-      step,
+      step: step - this.#skippedSteps,
       accumulate: this.#options.accumulation > 1,
-    });
-    checkFinite({ loss, gradNorm }, step, names);
+    };
+    const { loss, gradNorm, fault } = await this.#trainStep.run(this.#state, inputs, settings);
+    if (fault !== undefined) {
+      const { supervisedTokens: _, step: update, ...rest } = settings;
+      const bad = { ...rest, step, epoch, supervisedTokens, update, loss, gradNorm, fault };
+      await this.#badStep(bad, loaded, inputs);
+    }
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
     const seconds = (performance.now() - started) / 1000;
     this.#step = step;
@@ -211,12 +225,54 @@ class Training {
       samples: this.#totals.samples + names.length,
       seconds: this.#totals.seconds + seconds,
     };
+    // There is nothing to learn from its numbers.
+    if (fault !== undefined) return;
     const record: StepRecord = {
       ...{ step, epoch, names, loss, lr: learningRate, gradNorm, tokens, supervisedTokens, seconds },
       totals: this.#totals,
     };
     await this.#logger.step(record);
+    const spikes = this.#spikes.observe(record);
+    if (spikes.length > 0) await this.#logger.note(formatSpikes(spikes, step));
     await this.#options.onStep?.(record);
+  }
+
+  /** Dumps the step, then counts it as skipped, or stops. @throws NumericError those of `skipOrStop` */
+  async #badStep(
+    step: Omit<
+      DumpedStep,
+      'formatVersion' | 'microBatches' | 'seed' | 'engine' | 'samples' | 'lastCheckpoint'
+    >,
+    { names, microBatches }: LoadedStep,
+    inputs: readonly HostTensorMap[],
+  ): Promise<void> {
+    const { run, seed, engine, onBadNumbers = defaultBadNumbersPolicy } = this.#options;
+    const parameters = await this.#parameters();
+    const badParameter = Object.keys(parameters).find(
+      (name) => !(parameters[name]!.data as Float32Array).every(Number.isFinite),
+    );
+    const place = { seed, engine: engine.name, samples: microBatches, lastCheckpoint: this.#checkpoint };
+    const dump =
+      run === null
+        ? undefined
+        : await writeDump(
+            run.folder,
+            { step: { ...step, ...place }, microBatches: inputs, parameters },
+            run.configText,
+          ).then(
+            (folder) => `Written to ${folder}; affectgpt train --replay ${folder} computes it again.`,
+            // The numbers are what counts, also where the disk is full.
+            (error: unknown) =>
+              `Its batch could not be written: ${error instanceof Error ? error.message : error}`,
+          );
+    const bad = { ...step, names, badParameter, dump, skipped: this.#skippedSteps };
+    await this.#logger.note(skipOrStop(bad, onBadNumbers));
+    this.#skippedSteps++;
+  }
+
+  /** The trained tensors as they are now. */
+  #parameters(): Promise<HostTensorMap> {
+    return this.#state.read(Object.keys(this.#task.stepOptions.trainable));
   }
 
   async #load(position: SamplerPosition, step: number): Promise<LoadedStep> {
@@ -224,7 +280,7 @@ class Training {
     const batches = await Promise.all(
       microBatches.map((names) => this.#task.loadBatch(names, { epoch, step })),
     );
-    return { epoch, names: microBatches.flat(), batches, next };
+    return { epoch, names: microBatches.flat(), microBatches, batches, next };
   }
 
   /** Saves the state after the last finished step, unless that is saved already or there is no run folder. */
@@ -244,7 +300,9 @@ class Training {
       rng: { seed },
       tokensSeen: this.#totals.tokens,
       samplesSeen: this.#totals.samples,
+      ...(this.#skippedSteps > 0 && { skippedSteps: this.#skippedSteps }),
       seconds: this.#totals.seconds,
+      ...(run.data && { dataDigest: dataDigest(run.data) }),
       configHash: identityHash(identity),
       config: { ...identity },
     };
@@ -262,23 +320,6 @@ class Training {
   }
 }
 
-/** @throws NumericError `LOSS_NOT_FINITE`, `GRADIENT_NOT_FINITE` naming step and samples */
-function checkFinite(
-  { loss, gradNorm }: { readonly loss: number; readonly gradNorm: number },
-  step: number,
-  names: readonly string[],
-): void {
-  const [code, what] = Number.isFinite(loss)
-    ? ['GRADIENT_NOT_FINITE', `the norm of the gradients is ${gradNorm}`]
-    : ['LOSS_NOT_FINITE', `the loss is ${loss}`];
-  if (Number.isFinite(loss) && Number.isFinite(gradNorm)) return;
-  throw new NumericError(
-    code,
-    `Step ${step}: ${what}. Nothing after the last checkpoint is saved. Samples of this step: ${listNames(names)}. ` +
-      'Look at these samples; a lower learning rate (train.optimizer.lr) or gradient clipping (train.clipNorm) may help.',
-  );
-}
-
 /**
  * Trains: the one loop behind every training of this project. Under the same engine and thread count a run that was
  * interrupted, or killed, and resumed gives the same losses and parameters as one that was not, bit for bit.
@@ -288,7 +329,7 @@ function checkFinite(
  *
  * @throws InputError `TRAIN_OPTIONS_INVALID`, `SUPERVISED_TOKENS_NONE`, `CHECKPOINT_ADAPTER_UNDESCRIBED`, those of
  *   `EpochSampler`, `resumeRun`, `saveCheckpoint` and of the task
- * @throws NumericError `LOSS_NOT_FINITE`, `GRADIENT_NOT_FINITE`, before anything of that step is saved
+ * @throws NumericError `LOSS_NOT_FINITE`, `GRADIENT_NOT_FINITE`; no weight and no moment is touched by that step
  */
 export async function train(task: TrainingTask, options: TrainOptions): Promise<TrainOutcome> {
   return (await Training.open(task, options)).run();

@@ -1,24 +1,37 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../src/errors.ts';
-import { type Checkpoint, loadCheckpoint, type TensorShapes } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  type CheckpointState,
+  loadCheckpoint,
+  readCheckpointState,
+  type TensorShapes,
+} from './checkpoint.ts';
 import { checkpointName, findResumable, listCheckpoints, removeUnfinished } from './checkpoint-folders.ts';
+import { checkData, type DataRecord } from './data-record.ts';
 import { checkIdentity, type RunIdentity } from './identity.ts';
 import { metricsName } from './metrics.ts';
 import type { EpochSampler } from './sampler.ts';
 
-/** What a run has to have in common with the one that it continues. */
-export interface ResumeRequest {
+/** What a run has to have in common with the one that it continues, known before its samples are. */
+export interface ResumeTerms {
   readonly runFolder: string;
   /** `auto` continues where there is a checkpoint; `never` insists on a folder without a run. */
   readonly resume: 'auto' | 'never';
-  readonly shapes: TensorShapes;
   readonly identity: RunIdentity;
   readonly seed: number;
+  readonly steps: number;
+  /** What is told about the samples; not compared where absent. */
+  readonly data?: DataRecord | undefined;
+}
+
+/** What a run has to have in common with the one that it continues. */
+export interface ResumeRequest extends ResumeTerms {
+  readonly shapes: TensorShapes;
   /** Number of samples, and what stands for their names. */
   readonly samples: number;
   readonly sampler: Pick<EpochSampler, 'namesHash'>;
-  readonly steps: number;
 }
 
 /** What a run continues from. */
@@ -41,15 +54,41 @@ export async function checkUnused(runFolder: string): Promise<void> {
   }
 }
 
-/** @throws InputError `RESUME_CONFIG_CHANGED`, `RESUME_SEED_CHANGED`, `RESUME_DATA_CHANGED` */
-function checkSameRun({ state }: Checkpoint, folder: string, request: ResumeRequest): void {
-  checkIdentity(state.config, request.identity, folder);
-  if (state.rng.seed !== request.seed) {
+/** @throws InputError `RESUME_CONFIG_CHANGED`, `RESUME_SEED_CHANGED`, `RESUME_DATA_CHANGED`, `RUN_COMPLETE` */
+async function checkTerms(state: CheckpointState, folder: string, terms: ResumeTerms): Promise<void> {
+  const { identity, seed, steps, data, runFolder } = terms;
+  checkIdentity(state.config, identity, folder);
+  if (state.rng.seed !== seed) {
     throw new InputError(
       'RESUME_SEED_CHANGED',
-      `The run cannot be continued from ${folder}: its seed was ${state.rng.seed} and is now ${request.seed}. Set it as it was.`,
+      `The run cannot be continued from ${folder}: its seed was ${state.rng.seed} and is now ${seed}. Set it as it was.`,
     );
   }
+  if (data !== undefined) await checkData(state.dataDigest, data, { runFolder, checkpoint: folder });
+  if (state.step >= steps) {
+    throw new InputError(
+      'RUN_COMPLETE',
+      `Nothing remains to be done: ${folder} is at step ${state.step} of ${steps}. Set train.steps higher to train on, or choose another output folder for a new run.`,
+    );
+  }
+}
+
+/**
+ * Whether a run may begin, or go on, in a folder, as far as can be told without its tensors: so that a refusal comes
+ * before the features of a large data set are computed.
+ *
+ * @throws InputError `RUN_EXISTS`, `CHECKPOINT_LATEST_INVALID`, those of `readCheckpointState`, `RESUME_CONFIG_CHANGED`,
+ *   `RESUME_SEED_CHANGED`, `RESUME_DATA_CHANGED`, `RUN_COMPLETE`
+ */
+export async function checkResumable(terms: ResumeTerms): Promise<void> {
+  if (terms.resume === 'never') await checkUnused(terms.runFolder);
+  const found = await findResumable(terms.runFolder);
+  const state = found && (await readCheckpointState(found.folder));
+  if (state !== undefined) await checkTerms(state, found!.folder, terms);
+}
+
+/** @throws InputError `RESUME_DATA_CHANGED` */
+function checkNames({ state }: Checkpoint, folder: string, request: ResumeRequest): void {
   const { samples, namesHash } = state.sampler;
   if (namesHash !== request.sampler.namesHash) {
     const difference =
@@ -71,19 +110,13 @@ function checkSameRun({ state }: Checkpoint, folder: string, request: ResumeRequ
  *   `RESUME_SEED_CHANGED`, `RESUME_DATA_CHANGED`, and `RUN_COMPLETE` where no step remains
  */
 export async function resumeRun(request: ResumeRequest): Promise<ResumedRun | undefined> {
-  const { runFolder, resume, shapes, steps } = request;
+  const { runFolder, resume, shapes } = request;
   if (resume === 'never') await checkUnused(runFolder);
   const found = await findResumable(runFolder);
   await removeUnfinished(runFolder);
   if (found === undefined) return undefined;
   const checkpoint = await loadCheckpoint(found.folder, shapes);
-  checkSameRun(checkpoint, found.folder, request);
-  const { step } = checkpoint.state;
-  if (step >= steps) {
-    throw new InputError(
-      'RUN_COMPLETE',
-      `Nothing remains to be done: ${found.folder} is at step ${step} of ${steps}. Set train.steps higher to train on, or choose another output folder for a new run.`,
-    );
-  }
+  checkNames(checkpoint, found.folder, request);
+  await checkTerms(checkpoint.state, found.folder, request);
   return { folder: found.folder, checkpoint };
 }

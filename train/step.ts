@@ -10,7 +10,15 @@ import type {
   TensorMap,
   WeightSource,
 } from '../src/engine/types.ts';
-import { type AdamWSettings, adamwUpdate, biasCorrections, clipScale, globalNorm } from './adamw.ts';
+import {
+  type AdamWSettings,
+  adamwUpdate,
+  biasCorrections,
+  clipScale,
+  globalNorm,
+  squareSums,
+} from './adamw.ts';
+import { type StepResult, type StepSettings, stepResult } from './step-result.ts';
 
 /** Everything that determines an optimizer step as a graph. */
 export interface StepOptions {
@@ -27,6 +35,10 @@ export interface StepOptions {
   /** Whether trainable tensors that the loss does not reach decay all the same (PyTorch skips them). */
   readonly decayUnusedParameters: boolean;
 }
+
+/** Names of the parameters that have a gradient, in their order. */
+const reached = (gradients: Readonly<Record<string, tf.Tensor | null>>): string[] =>
+  Object.keys(gradients).filter((name) => gradients[name] !== null);
 
 /** Names of the optimizer's tensors in the state, beside the parameters themselves. */
 export const expAvgName = (parameter: string): string => `exp_avg:${parameter}`;
@@ -48,6 +60,7 @@ const zeros = (shape: readonly number[]): HostTensor => ({
 });
 
 const scalar = (value: number): HostTensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(value) });
+const finite = ({ data }: HostTensor): boolean => Number.isFinite(data[0]);
 const scalarSpec: InputSpec = { dtype: 'float32', shape: [] };
 const scheduleInputs = {
   learningRate: scalarSpec,
@@ -73,14 +86,6 @@ export function createTrainState(
   return engine.createState(entries);
 }
 
-/** One optimizer step: what it saw and what came of it. */
-export interface StepResult {
-  /** Mean over all supervised tokens of the step. */
-  readonly loss: number;
-  /** Euclidean norm of all gradients, before clipping. */
-  readonly gradNorm: number;
-}
-
 /**
  * One optimizer step over one or several micro-batches. A single micro-batch runs as one graph (forward, backward,
  * AdamW); several run as gradient graphs that add up, and one that applies. Both use the gradient of the loss sum
@@ -99,20 +104,12 @@ export class TrainStep {
   /**
    * @param state from `createTrainState` of the same engine; holds the new values afterwards
    * @param microBatches inputs of the loss function, one entry per micro-batch
-   * @param supervisedTokens of all micro-batches together
-   * @param step counts optimizer steps from 1 (for the bias corrections)
-   * @param accumulate whether a single micro-batch is added up like several, so that a run that accumulates does not
-   *   compile (and hold the weights of) another graph for a step of one; needs a state made for accumulation
+   * @returns with `fault`, and the parameters and moments untouched, where loss or gradients are not finite
    */
   async run(
     state: State,
     microBatches: readonly HostTensorMap[],
-    {
-      supervisedTokens,
-      learningRate,
-      step,
-      accumulate = microBatches.length > 1,
-    }: { supervisedTokens: number; learningRate: number; step: number; accumulate?: boolean },
+    { supervisedTokens, learningRate, step, accumulate = microBatches.length > 1 }: StepSettings,
   ): Promise<StepResult> {
     const corrections = biasCorrections(step, this.#options.optimizer.betas);
     const schedule = {
@@ -125,17 +122,55 @@ export class TrainStep {
       const outputs = await (await this.#fused()).run(
         { ...microBatches[0]!, ...schedule, lossWeight },
         state,
+        (values) => finite(values.loss!) && finite(values.gradNorm!),
       );
-      return { loss: outputs.loss!.data[0]!, gradNorm: outputs.gradNorm!.data[0]! };
+      return stepResult(outputs.loss!.data[0]!, outputs, this.#order);
     }
+    const loss = await this.#addUp(state, microBatches, lossWeight);
+    const outputs = await (await this.#apply()).run(
+      schedule,
+      state,
+      (values) => Number.isFinite(loss) && finite(values.gradNorm!),
+    );
+    const result = stepResult(loss, outputs, this.#order);
+    // Times zero, as the next step takes them, NaN and infinity would stay.
+    if (result.fault !== undefined) await this.#clearSums(state);
+    return result;
+  }
+
+  /**
+   * Loss and gradients of a step as `run` computes them, the parameters left alone.
+   *
+   * @param state made for accumulation
+   * @returns the gradients that the loss reaches, in the order of the parameters
+   */
+  async gradients(
+    state: State,
+    microBatches: readonly HostTensorMap[],
+    supervisedTokens: number,
+  ): Promise<{ readonly loss: number; readonly gradients: HostTensorMap }> {
+    const loss = await this.#addUp(state, microBatches, scalar(1 / supervisedTokens));
+    const sums = await state.read(this.#order.map(gradientName));
+    await this.#clearSums(state);
+    const gradients = Object.fromEntries(this.#order.map((name) => [name, sums[gradientName(name)]!]));
+    return { loss, gradients };
+  }
+
+  /** Leaves the sums of the gradients in the state. @returns the loss */
+  async #addUp(state: State, microBatches: readonly HostTensorMap[], lossWeight: HostTensor) {
     let loss = 0;
     for (const [index, batch] of microBatches.entries()) {
       const keep = scalar(index === 0 ? 0 : 1);
       const outputs = await (await this.#accumulate()).run({ ...batch, lossWeight, keep }, state);
       loss += outputs.loss!.data[0]!;
     }
-    const outputs = await (await this.#apply()).run(schedule, state);
-    return { loss, gradNorm: outputs.gradNorm!.data[0]! };
+    return loss;
+  }
+
+  async #clearSums(state: State): Promise<void> {
+    for (const [name, shape] of Object.entries(this.#options.trainable)) {
+      await state.write({ [gradientName(name)]: zeros(shape) });
+    }
   }
 
   async dispose(): Promise<void> {
@@ -161,7 +196,8 @@ export class TrainStep {
   #update(state: TensorMap, gradients: Record<string, tf.Tensor | null>, inputs: TensorMap) {
     const { clipNorm, optimizer, trainable, decayUnusedParameters } = this.#options;
     const present = Object.values(gradients).filter((gradient) => gradient !== null);
-    const gradNorm = globalNorm(present);
+    const sums = squareSums(present);
+    const gradNorm = globalNorm(sums);
     const scale = clipNorm === null ? undefined : clipScale(gradNorm, clipNorm);
     const next: TensorMap = {};
     for (const [name, shape] of Object.entries(trainable)) {
@@ -185,7 +221,7 @@ export class TrainStep {
       next[expAvgName(name)] = updated.expAvg;
       next[expAvgSqName(name)] = updated.expAvgSq;
     }
-    return { next, gradNorm };
+    return { next, outputs: { gradNorm, squareSums: sums } };
   }
 
   #stateSpecs(...kinds: ((name: string) => string)[]): Record<string, InputSpec> {
@@ -208,8 +244,9 @@ export class TrainStep {
       this.#engine.compile(
         (tensors) => {
           const { value, gradients } = this.#gradients(tensors.inputs, tensors.state, tensors.weights);
-          const { next, gradNorm } = this.#update(tensors.state, gradients, tensors.inputs);
-          return { outputs: { loss: value, gradNorm }, state: next };
+          const { next, outputs } = this.#update(tensors.state, gradients, tensors.inputs);
+          this.#order = reached(gradients);
+          return { outputs: { loss: value, ...outputs }, state: next };
         },
         {
           name: `${name}.step`,
@@ -233,9 +270,7 @@ export class TrainStep {
             const before = tensors.state[gradientName(parameter)]!;
             sums[gradientName(parameter)] = tf.add(tf.mul(before, tensors.inputs.keep!), gradient);
           }
-          this.#reached = new Set(
-            Object.keys(gradients).filter((parameter) => gradients[parameter] !== null),
-          );
+          this.#order = reached(gradients);
           return { outputs: { loss: value }, state: sums };
         },
         {
@@ -249,7 +284,7 @@ export class TrainStep {
   }
 
   /** The tensors that the loss reaches, known once the gradient graph has been traced. */
-  #reached: ReadonlySet<string> = new Set();
+  #order: readonly string[] = [];
 
   #apply(): Promise<CompiledFunction> {
     return this.#once('apply', async () => {
@@ -259,11 +294,11 @@ export class TrainStep {
           const gradients = Object.fromEntries(
             Object.keys(this.#options.trainable).map((name) => [
               name,
-              this.#reached.has(name) ? tensors.state[gradientName(name)]! : null,
+              this.#order.includes(name) ? tensors.state[gradientName(name)]! : null,
             ]),
           );
-          const { next, gradNorm } = this.#update(tensors.state, gradients, tensors.inputs);
-          return { outputs: { gradNorm }, state: next };
+          const { next, outputs } = this.#update(tensors.state, gradients, tensors.inputs);
+          return { outputs, state: next };
         },
         {
           name: `${this.#options.name}.apply`,

@@ -1,6 +1,8 @@
 import type { Engine, HostTensorMap } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
+import type { BadNumbersPolicy } from './bad-step.ts';
 import type { AdapterDescription } from './checkpoint.ts';
+import type { DataRecord } from './data-record.ts';
 import type { RunIdentity } from './identity.ts';
 import type { Interrupt, InterruptSignal } from './interrupts.ts';
 import type { RunTotals, StepRecord } from './logger.ts';
@@ -40,6 +42,10 @@ export interface RunOptions {
   readonly adapter?: AdapterDescription;
   /** Settings that must not change when the run is resumed, as `runIdentity` gives them. */
   readonly identity?: RunIdentity;
+  /** What is told about the samples: may not change while the run is continued. */
+  readonly data?: DataRecord;
+  /** `config.yaml` of the run, for the dump of a step with NaN or infinity. */
+  readonly configText?: string;
 }
 
 export interface TrainOptions {
@@ -51,6 +57,8 @@ export interface TrainOptions {
   readonly accumulation: number;
   readonly seed: number;
   readonly schedule: Schedule;
+  /** What to do about NaN and infinity; stops where absent. */
+  readonly onBadNumbers?: BadNumbersPolicy;
   /** null keeps everything in memory: no files, no resumption. */
   readonly run: RunOptions | null;
   readonly log?: {
@@ -77,6 +85,10 @@ export interface TrainOutcome {
   /** Steps done. */
   readonly step: number;
   readonly totals: RunTotals;
+  /** Steps of the whole run that were skipped for NaN or infinity. */
+  readonly skippedSteps: number;
+  /** Steps since the start or the resumption whose loss or gradient norm stood out; see `SpikeWatch`. */
+  readonly spikes: number;
   /** Values of the trainable tensors. */
   readonly parameters: HostTensorMap;
   /** The last one saved or resumed from; null where there is none. */

@@ -2,24 +2,57 @@ import type { CommandModule } from 'yargs';
 import { AffectGptError } from '../errors.ts';
 import type { ChoiceEvaluation } from '../eval/choices.ts';
 import { type ConfigArguments, withConfigOptions } from './config.ts';
+import { usageError } from './errors.ts';
+import { type ReplayArguments, replay, withReplayOptions } from './replay.ts';
 
-interface TrainArguments extends ConfigArguments {
+interface TrainArguments extends ConfigArguments, ReplayArguments {
   resume: 'auto' | 'never';
+  'dry-run': boolean;
+  'shapes-only': boolean;
+  json: boolean;
 }
 
-/** `affectgpt train --config FILE [--set KEY=VALUE …] [--resume auto|never]` */
+/** `affectgpt train --config FILE [--set KEY=VALUE …] [--resume auto|never] [--dry-run [--shapes-only] [--json]]`, or `--replay DUMP [--engine TYPE]` */
 export const trainCommand: CommandModule<object, TrainArguments> = {
   command: 'train',
   describe: 'Train the model that a configuration describes',
   builder: (args) =>
-    withConfigOptions(args).option('resume', {
-      choices: ['auto', 'never'] as const,
-      default: 'auto' as const,
-      describe: 'Go on from the latest checkpoint of the run folder, or insist on a fresh one',
-    }),
-  async handler({ config: name, set, resume }) {
+    withReplayOptions(withConfigOptions(args))
+      .option('resume', {
+        choices: ['auto', 'never'] as const,
+        default: 'auto' as const,
+        describe: 'Go on from the latest checkpoint of the run folder, or insist on a fresh one',
+      })
+      .option('dry-run', {
+        type: 'boolean',
+        default: false,
+        describe: 'Check everything, run a few steps in memory, and say what the training would take',
+      })
+      .option('shapes-only', {
+        type: 'boolean',
+        default: false,
+        describe: 'With --dry-run: needs no models; parameters, memory and disk from shapes alone',
+      })
+      .option('json', {
+        type: 'boolean',
+        default: false,
+        describe: 'With --dry-run: print the report as JSON',
+      }),
+  async handler({ config: name, set, resume, ...args }) {
+    const wrong = args['shapes-only'] ? '--shapes-only' : args.json ? '--json' : undefined;
+    if (!args['dry-run'] && wrong !== undefined) throw usageError(`${wrong} is of --dry-run; give both.`);
+    if (args['dry-run'] && args.replay !== undefined) {
+      throw usageError('--dry-run looks at a training, --replay at one step of it; give one of them.');
+    }
+    if (args.replay !== undefined) {
+      return replay({ folder: args.replay, config: name, set, engine: args.engine });
+    }
     const { loadConfig } = await import('../config/load.ts');
     const { config, sources } = loadConfig({ config: name, set });
+    if (args['dry-run']) {
+      const { dryRunCommand } = await import('./train-dry-run.ts');
+      return dryRunCommand({ config, resume, shapesOnly: args['shapes-only'], json: args.json });
+    }
     const { createEngine } = await import('../engine/engines.ts');
     const { trainConfigured } = await import('../../train/configured.ts');
     const { interruptExitCodes, watchInterrupts } = await import('../../train/interrupts.ts');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { badNumbersSchema } from './bad-numbers.ts';
 import { compatSchema } from './compat.ts';
 import { evaluationSchema } from './evaluation.ts';
 import { checkRules } from './rules.ts';
@@ -197,6 +198,22 @@ const data = z.strictObject({
     .describe(
       'What a sample does that cannot be read or is too long: `fail` stops with its name and row, `skip` leaves it out and names every skipped sample. None is ever replaced by another.',
     ),
+  badSampleLimit: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.05)
+    .describe(
+      'Largest share of the training samples that `onBadSample: skip` may leave out, rounded up to whole samples; with more of them training does not start. 1 sets no limit.',
+    ),
+  decodeTimeout: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(120)
+    .describe(
+      'Seconds after which decoding one media file is given up; the file then is a bad sample (`onBadSample`).',
+    ),
   featureCache: text()
     .nullable()
     .default('.cache/features')
@@ -277,6 +294,7 @@ const train = z.strictObject({
     .max(0xffffffff)
     .default(42)
     .describe('Decides initial weights, sample order, label draws and dropout.'),
+  onBadNumbers: badNumbersSchema.prefault({}).describe('NaN and infinity in loss or gradient.'),
   checkpoint: z
     .strictObject({
       every: count()

@@ -73,8 +73,16 @@ export interface State {
 /** A function ready to run for any size of its named dimensions. */
 export interface CompiledFunction {
   readonly name: string;
-  /** Runs once. Where the function returns new state, `state` holds it afterwards. */
-  run(inputs: HostTensorMap, state?: State): Promise<HostTensorMap>;
+  /**
+   * Runs once. Where the function returns new state, `state` holds it afterwards.
+   *
+   * @param accept looks at the outputs; where it says false, `state` stays as it was
+   */
+  run(
+    inputs: HostTensorMap,
+    state?: State,
+    accept?: (outputs: HostTensorMap) => boolean,
+  ): Promise<HostTensorMap>;
   dispose(): Promise<void>;
 }
 

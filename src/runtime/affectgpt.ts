@@ -3,7 +3,7 @@ import { publishedQformer } from '../../fusion/qformer.ts';
 import { initAdapter } from '../../lora/init.ts';
 import { adapterTensorShapes } from '../../lora/names.ts';
 import { type AffectGptConfig, checkAffectGptConfig } from '../../model/affectgpt.ts';
-import { decoderTensorShapes } from '../../model/decoder.ts';
+import { type DecoderConfig, decoderTensorShapes } from '../../model/decoder.ts';
 import { inputMode } from '../../model/modes.ts';
 import type { Config } from '../config/schema.ts';
 import { clipCount } from '../data/media/audio.ts';
@@ -40,31 +40,32 @@ const elements = (shape: readonly number[]): number => shape.reduce((product, si
 const total = (shapes: Readonly<Record<string, { readonly shape: readonly number[] }>>): number =>
   Object.values(shapes).reduce((sum, { shape }) => sum + elements(shape), 0);
 
+/** Sizes of the models that a configuration names; null for an encoder that its inputs do not need. */
+export interface ModelSizes {
+  readonly decoder: DecoderConfig;
+  readonly visualSize: number | null;
+  readonly audioSize: number | null;
+}
+
 /**
- * Opens everything a configuration names. Encoders that the input mode does not need are not opened.
- *
- * @throws InputError `MODEL_NOT_FOUND` listing all that is missing, and whatever is wrong with what is there
+ * What a configuration builds around models of these sizes.
+ * @throws InputError `FUSION_CONFIG_INVALID`, `INPUT_MODE_NEEDS_FUSION`
  */
-export async function openAffectGpt(config: Config): Promise<AffectGpt> {
-  const mode = inputMode(config.model.inputs);
-  const sources = await configuredModels(config);
-  const folders = findModelFolders(sources.wanted);
-  const decoder = await openDecoder(folders['model.llm']!);
-  const visual = await sources.visual?.open(folders['model.visualEncoder.model']);
-  const audio = await sources.audio?.open(folders['model.audioEncoder.model']);
+export function describeAffectGpt(config: Config, sizes: ModelSizes): AffectGptConfig {
+  const { decoder, visualSize, audioSize } = sizes;
   const { queryTokens, ...fusion } = config.fusion;
   const model: AffectGptConfig = {
-    decoder: decoder.config,
-    mode,
+    decoder,
+    mode: inputMode(config.model.inputs),
     fusion: {
       ...fusion,
-      visualSize: visual?.outputDimension ?? null,
-      audioSize: audio?.outputDimension ?? null,
-      hiddenSize: decoder.config.hiddenSize,
+      visualSize,
+      audioSize,
+      hiddenSize: decoder.hiddenSize,
       frames: config.model.frames,
       patches: 1,
       audioClips: clipCount,
-      multi: visual === undefined || audio === undefined ? 'none' : fusion.multi,
+      multi: visualSize === null || audioSize === null ? 'none' : fusion.multi,
       image: 'mean',
       queryTokens: { ...queryTokens, image: 1 },
       qformer: publishedQformer,
@@ -72,6 +73,25 @@ export async function openAffectGpt(config: Config): Promise<AffectGpt> {
     lora: config.train.parts.decoder === 'lora' ? config.lora : null,
   };
   checkAffectGptConfig(model);
+  return model;
+}
+
+/**
+ * Opens everything a configuration names. Encoders that the input mode does not need are not opened.
+ *
+ * @throws InputError `MODEL_NOT_FOUND` listing all that is missing, and whatever is wrong with what is there
+ */
+export async function openAffectGpt(config: Config): Promise<AffectGpt> {
+  const sources = await configuredModels(config);
+  const folders = findModelFolders(sources.wanted);
+  const decoder = await openDecoder(folders['model.llm']!);
+  const visual = await sources.visual?.open(folders['model.visualEncoder.model']);
+  const audio = await sources.audio?.open(folders['model.audioEncoder.model']);
+  const model = describeAffectGpt(config, {
+    decoder: decoder.config,
+    visualSize: visual?.outputDimension ?? null,
+    audioSize: audio?.outputDimension ?? null,
+  });
   const trainable = trainableShapes(config, model);
   const weights = { ...decoder.weights, ...frozenFusion(config, model, trainable) };
   const frozen = total(weights) + (visual?.parameterCount ?? 0) + (audio?.parameterCount ?? 0);

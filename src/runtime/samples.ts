@@ -37,7 +37,7 @@ export interface OpenSamples {
 
 /**
  * Connects records with the model's encoders and the feature cache.
- * @throws InputError `SAMPLES_UNUSABLE` with every bad sample
+ * @throws InputError `SAMPLES_UNUSABLE` with every bad sample, `SAMPLES_SKIPPED_TOO_MANY`
  */
 export async function openSamples(options: SampleOptions): Promise<OpenSamples> {
   const { config, model, engine, records, forTraining, answerSpace, notify } = options;
@@ -62,6 +62,7 @@ export async function openSamples(options: SampleOptions): Promise<OpenSamples> 
     audioTail,
     faceColors: { stored: config.data.faces.colorOrder, encoded: faceColorOrder },
     jointAudio: audioNormalisation === 'batch',
+    media: { timeoutSeconds: config.data.decodeTimeout },
     notify,
   });
   const source = await SampleSource.open({
@@ -77,6 +78,7 @@ export async function openSamples(options: SampleOptions): Promise<OpenSamples> 
     labelType: forTraining ? config.data.labelType : null,
     ...(answerSpace && { answerSpace }),
     onBadSample: config.data.onBadSample,
+    ...(forTraining && { badSampleLimit: config.data.badSampleLimit }),
     notify,
   });
   return {

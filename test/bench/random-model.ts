@@ -6,6 +6,7 @@ import type { TensorShapes } from '../../encoders/encoder.ts';
 import { createEncoder } from '../../encoders/registry.ts';
 import { decoderTensorShapes, parseDecoderConfig } from '../../model/decoder.ts';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
+import { publishedEncoders as published, publishedDecoders } from '../../src/runtime/published-shapes.ts';
 
 /**
  * Models of the published shapes with random weights, written to disk as the published ones are: a folder in Hugging
@@ -14,56 +15,17 @@ import { writeSafetensors } from '../../src/io/safetensors.ts';
 
 /** `config.json` of Qwen2.5-0.5B. */
 export const qwen2HalfBillion = {
-  model_type: 'qwen2',
-  hidden_size: 896,
-  intermediate_size: 4864,
-  num_hidden_layers: 24,
-  num_attention_heads: 14,
-  num_key_value_heads: 2,
-  vocab_size: 151_936,
+  ...publishedDecoders['Qwen/Qwen2.5-0.5B'],
   max_position_embeddings: 32_768,
   rms_norm_eps: 1e-6,
   rope_theta: 1e6,
-  tie_word_embeddings: true,
   hidden_act: 'silu',
 };
 
-/** Files of the published encoders, by type of the encoder registry. */
+/** Files of the published encoders that are measured, by type of the encoder registry. */
 export const publishedEncoders = {
-  clip: {
-    config: {
-      projection_dim: 768,
-      vision_config: {
-        hidden_size: 1024,
-        intermediate_size: 4096,
-        num_hidden_layers: 24,
-        num_attention_heads: 16,
-        image_size: 224,
-        patch_size: 14,
-        hidden_act: 'quick_gelu',
-      },
-    },
-    preprocessor: {
-      size: 224,
-      crop_size: 224,
-      image_mean: [0.48145466, 0.4578275, 0.40821073],
-      image_std: [0.26862954, 0.26130258, 0.27577711],
-    },
-  },
-  hubert: {
-    config: {
-      hidden_size: 1024,
-      intermediate_size: 4096,
-      num_hidden_layers: 24,
-      num_attention_heads: 16,
-      feat_extract_norm: 'layer',
-      conv_bias: true,
-      do_stable_layer_norm: true,
-      num_conv_pos_embeddings: 128,
-      num_conv_pos_embedding_groups: 16,
-    },
-    preprocessor: { do_normalize: true, sampling_rate: 16_000 },
-  },
+  clip: published['openai/clip-vit-large-patch14'],
+  hubert: published['TencentGameMate/chinese-hubert-large'],
 } as const;
 
 export type PublishedEncoder = keyof typeof publishedEncoders;

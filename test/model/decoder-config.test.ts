@@ -3,6 +3,7 @@ import { loraTargets } from '../../lora/config.ts';
 import { adapterTensorShapes } from '../../lora/names.ts';
 import { decoderTensorShapes, parseDecoderConfig } from '../../model/decoder-config.ts';
 import { InputError } from '../../src/errors.ts';
+import { publishedDecoders } from '../../src/runtime/published-shapes.ts';
 import { fixturePath, readJson } from '../support/fixture.ts';
 
 const published = {
@@ -105,34 +106,26 @@ describe('parseDecoderConfig', () => {
   });
 });
 
-/** hidden, layers, heads, key/value heads, feed-forward, vocabulary, tied, and the published number of parameters. */
-const sizes: [string, ...number[]][] = [
-  ['Qwen2.5-0.5B', 896, 24, 14, 2, 4864, 151_936, 1, 494_032_768],
-  ['Qwen2.5-1.5B', 1536, 28, 12, 2, 8960, 151_936, 1, 1_543_714_304],
-  ['Qwen2.5-3B', 2048, 36, 16, 2, 11_008, 151_936, 1, 3_085_938_688],
-  ['Qwen2.5-7B', 3584, 28, 28, 4, 18_944, 152_064, 0, 7_615_616_512],
-  ['Qwen2.5-14B', 5120, 48, 40, 8, 13_824, 152_064, 0, 14_770_033_664],
-  ['Qwen2.5-32B', 5120, 64, 40, 8, 27_648, 152_064, 0, 32_763_876_352],
-  ['Qwen2.5-72B', 8192, 80, 64, 8, 29_568, 152_064, 0, 72_706_203_648],
+/** The published number of parameters by size. */
+const sizes: [string, number][] = [
+  ['0.5B', 494_032_768],
+  ['1.5B', 1_543_714_304],
+  ['3B', 3_085_938_688],
+  ['7B', 7_615_616_512],
+  ['14B', 14_770_033_664],
+  ['32B', 32_763_876_352],
+  ['72B', 72_706_203_648],
 ];
 
 const elements = (shapes: Record<string, readonly number[]>): number =>
   Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
 
 describe('decoders of the published sizes', () => {
-  it.each(sizes)('%s has as many parameters as published', (_, ...size) => {
-    const [hidden, layers, heads, keyValueHeads, feedForward, vocabulary, tied, parameters] = size;
-    const config = parseDecoderConfig({
-      ...published,
-      hidden_size: hidden,
-      num_hidden_layers: layers,
-      num_attention_heads: heads,
-      num_key_value_heads: keyValueHeads,
-      intermediate_size: feedForward,
-      vocab_size: vocabulary,
-      tie_word_embeddings: tied === 1,
-    });
-    expect(elements(decoderTensorShapes(config))).toBe(parameters);
+  it.each(sizes)('Qwen2.5-%s has as many parameters as published', (size, parameters) => {
+    for (const ending of ['', '-Instruct']) {
+      const config = parseDecoderConfig(publishedDecoders[`Qwen/Qwen2.5-${size}${ending}`]);
+      expect(elements(decoderTensorShapes(config))).toBe(parameters);
+    }
   });
 
   it('SmolLM2-135M of the Llama family has as many as published', () => {
@@ -154,18 +147,7 @@ describe('decoders of the published sizes', () => {
     [16, 40_370_176],
     [32, 80_740_352],
   ])('the adapters of rank %i on Qwen2.5-7B have as many as the paper says', (rank, parameters) => {
-    const shapes = decoderTensorShapes(
-      parseDecoderConfig({
-        ...published,
-        hidden_size: 3584,
-        num_hidden_layers: 28,
-        num_attention_heads: 28,
-        num_key_value_heads: 4,
-        intermediate_size: 18_944,
-        vocab_size: 152_064,
-        tie_word_embeddings: false,
-      }),
-    );
+    const shapes = decoderTensorShapes(parseDecoderConfig(publishedDecoders['Qwen/Qwen2.5-7B']));
     expect(elements(adapterTensorShapes(shapes, { rank, targets: loraTargets }))).toBe(parameters);
   });
 });

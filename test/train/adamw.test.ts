@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { adamwUpdate, biasCorrections, clipScale, globalNorm } from '../../train/adamw.ts';
+import { adamwUpdate, biasCorrections, clipScale, globalNorm, squareSums } from '../../train/adamw.ts';
 import type { Fixture } from '../support/fixture.ts';
 import { expectGolden, loadFixture, toTensor } from '../support/fixture.ts';
 
@@ -72,14 +72,16 @@ describe('adamwUpdate', () => {
 
 describe('gradient clipping', () => {
   it('takes the norm of all gradients together', () => {
-    const norm = globalNorm([
-      tf.tensor2d([
-        [2, 0],
-        [0, 1],
+    const norm = globalNorm(
+      squareSums([
+        tf.tensor2d([
+          [2, 0],
+          [0, 1],
+        ]),
+        tf.tensor1d([4]),
+        tf.scalar(2),
       ]),
-      tf.tensor1d([4]),
-      tf.scalar(2),
-    ]);
+    );
     expect(norm.dataSync()[0]).toBe(5);
   });
 

@@ -84,7 +84,11 @@ class EagerFunction implements CompiledFunction {
     this.#weights = weights;
   }
 
-  async run(inputs: HostTensorMap, state?: State): Promise<HostTensorMap> {
+  async run(
+    inputs: HostTensorMap,
+    state?: State,
+    accept: (outputs: HostTensorMap) => boolean = () => true,
+  ): Promise<HostTensorMap> {
     const stateNames = Object.keys(this.#options.state ?? {});
     if (stateNames.length > 0 && !(state instanceof EagerState)) {
       throw new EngineError(
@@ -107,6 +111,7 @@ class EagerFunction implements CompiledFunction {
         const outputs = Object.fromEntries(
           Object.entries(result.outputs).map(([name, tensor]) => [name, toHost(tensor)]),
         );
+        if (!accept(outputs)) return outputs;
         for (const [name, tensor] of Object.entries(result.state ?? {})) {
           // A function may return an entry unchanged: the state must then not dispose what it keeps.
           if (tensor !== (state as EagerState).get(name))

@@ -109,7 +109,11 @@ class OnnxruntimeFunction implements CompiledFunction {
     );
   }
 
-  async run(inputs: HostTensorMap, state?: State): Promise<HostTensorMap> {
+  async run(
+    inputs: HostTensorMap,
+    state?: State,
+    accept: (outputs: HostTensorMap) => boolean = () => true,
+  ): Promise<HostTensorMap> {
     const stateNames = Object.keys(this.#options.state ?? {});
     if (stateNames.length > 0 && !(state instanceof OnnxruntimeState)) {
       throw new EngineError(
@@ -132,6 +136,8 @@ class OnnxruntimeFunction implements CompiledFunction {
       const name = fullName.slice(outputPrefix.length);
       if (!name.startsWith(statePrefix)) outputs[name] = toHost(tensor);
     }
+    // What is not accepted stays in the spare buffers, which the next run writes over.
+    if (!accept(outputs)) return outputs;
     for (const name of this.#stateOutputs) {
       held.replace(name, fetches[outputPrefix + statePrefix + name]!, held.get(name));
     }

@@ -1,0 +1,108 @@
+import { stat } from 'node:fs/promises';
+import { fusionTensorShapes } from '../../fusion/parameters.ts';
+import type { AffectGptConfig } from '../../model/affectgpt.ts';
+import { decoderTensorShapes } from '../../model/decoder.ts';
+import type { Config } from '../../src/config/schema.ts';
+import { clipTables } from '../../src/data/datasets.ts';
+import { readRecords, splitRecords } from '../../src/data/source.ts';
+import type { WeightSource } from '../../src/engine/types.ts';
+import { InputError } from '../../src/errors.ts';
+import { trainableShapes } from '../../src/runtime/affectgpt.ts';
+import { modelShapes } from '../../src/runtime/model-shapes.ts';
+import { affectGptStepOptions, recordsLocation } from '../configured.ts';
+import { checkpointBytes, featureBytesPerSample, freeBytes } from './disk.ts';
+import { type BatchSize, forecastMemory } from './memory.ts';
+import { countParts, type PartCount } from './parameters.ts';
+import type { DryRunReport } from './report.ts';
+
+/** Sums of parts. */
+export function parametersOf(parts: readonly PartCount[]): DryRunReport['parameters'] {
+  const sum = (key: 'trainable' | 'frozen') => parts.reduce((total, part) => total + part[key], 0);
+  return { parts, trainable: sum('trainable'), frozen: sum('frozen') };
+}
+
+/** What feature cache and checkpoints take, exactly but for headers, and what is free. */
+export async function diskOf(
+  config: Config,
+  model: AffectGptConfig,
+  samples: number | null,
+): Promise<DryRunReport['disk']> {
+  const perSample = featureBytesPerSample(model);
+  const { featureCache } = config.data;
+  const checkpoint = checkpointBytes(trainableShapes(config, model));
+  return {
+    featureCache:
+      featureCache === null || samples === null
+        ? null
+        : { folder: featureCache, bytes: samples * perSample, freeBytes: await freeBytes(featureCache) },
+    featureBytesPerSample: perSample,
+    checkpoint,
+    checkpoints: {
+      folder: config.output,
+      bytes: (config.train.checkpoint.keep + 1) * checkpoint.total,
+      freeBytes: await freeBytes(config.output),
+    },
+  };
+}
+
+/** Whether the engine of a configuration is the one that memory factors were measured for. */
+export const isOnnxruntime = ({ engine }: Config): boolean =>
+  engine.type === 'auto' || engine.type === 'onnxruntime';
+
+/**
+ * The samples of a configuration as far as they can be counted without its model: from its records, or as the published
+ * set has them where that is not on this machine.
+ */
+async function countSamples(config: Config): Promise<DryRunReport['data']> {
+  const { dataset, trainSplit, manifest, root } = config.data;
+  if (manifest === null && !(await stat(root).catch(() => undefined))?.isDirectory()) {
+    const isPublished = dataset !== null && Object.hasOwn(clipTables, dataset);
+    const samples = isPublished ? clipTables[dataset as keyof typeof clipTables].count : null;
+    return { samples, heldOut: null, countedFrom: isPublished ? 'published set' : null };
+  }
+  const { train, heldOut } = splitRecords(await readRecords(recordsLocation(config)), trainSplit);
+  if (train.length === 0) throw new InputError('SAMPLES_NONE', 'There is no sample to train on.');
+  return { samples: train.length, heldOut: heldOut.length, countedFrom: 'records' };
+}
+
+/** The largest micro-batch that a configuration allows: every sequence as long as may be, half of it learnt. */
+const fullSize = ({ train, model }: Config): BatchSize => ({
+  batch: train.batchSize,
+  tokens: model.maxLength,
+  supervised: Math.ceil((train.batchSize * model.maxLength) / 2),
+});
+
+/**
+ * Forecast from shapes alone: no weight is read and nothing runs.
+ * @throws InputError `MODEL_SHAPES_UNKNOWN`, and those of reading records that are there
+ */
+export async function forecastFromShapes(config: Config): Promise<DryRunReport> {
+  const { config: model, visualParameters, audioParameters } = await modelShapes(config);
+  const data = await countSamples(config);
+  const trainable = trainableShapes(config, model);
+  const all = { ...decoderTensorShapes(model.decoder), ...fusionTensorShapes(model.fusion) };
+  // As published, in two bytes a number.
+  const weights = Object.fromEntries(
+    Object.entries(all)
+      .filter(([name]) => !(name in trainable))
+      .map(([name, shape]): [string, WeightSource] => [
+        name,
+        { storage: 'BF16', shape, file: '', begin: 0, end: 0 },
+      ]),
+  );
+  return {
+    dryRun: 'shapes',
+    parameters: parametersOf(countParts(config, model, { visual: visualParameters, audio: audioParameters })),
+    data,
+    tokens: null,
+    steps: null,
+    memory: await forecastMemory({
+      step: affectGptStepOptions(config, { config: model, trainable, weights }),
+      accumulate: config.train.accumulation > 1,
+      at: fullSize(config),
+      isOnnxruntime: isOnnxruntime(config),
+    }),
+    disk: await diskOf(config, model, data.samples),
+    time: null,
+  };
+}
