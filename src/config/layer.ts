@@ -37,21 +37,69 @@ export function isPlain(value: unknown): value is Plain {
 /** Aliases that one file may expand to; a file of nested aliases must not fill the memory. */
 const MAX_ALIASES = 100;
 const REFUSED_KEY = '__proto__';
+/** Maps and lists in one another; configurations need five. */
+const MAX_DEPTH = 32;
+/** Longest text of a file or of one `--set`, in characters; configurations have a few thousand. */
+export const MAX_CONFIG_LENGTH = 1024 * 1024;
+/** Faults of one text that are told. */
+const FAULTS_SHOWN = 20;
+
+/** What a text is refused for before it is given to the YAML reader, whose calls nest as the text does. */
+function refusedUnread(text: string): string | undefined {
+  if (text.length > MAX_CONFIG_LENGTH) {
+    return `has ${text.length} characters; a configuration has at most ${MAX_CONFIG_LENGTH}`;
+  }
+  // Without regard to quotes and comments: no sound configuration comes near to this.
+  let open = 0;
+  for (const character of text) {
+    if (character === '[' || character === '{') open++;
+    else if (character === ']' || character === '}') open--;
+    if (open > 8 * MAX_DEPTH) return tooDeep;
+  }
+  return /(?:[-?:][ \t]+){64}/.test(text) ? tooDeep : undefined;
+}
+
+const tooDeep = `maps and lists are nested more than ${MAX_DEPTH} deep`;
+
+/** Whether maps and lists in one another go deeper than they may, as they do where one holds itself. */
+function isTooDeep(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth > MAX_DEPTH || Object.values(value).some((inner) => isTooDeep(inner, depth + 1));
+}
 
 /** Reads YAML text that must hold a map (or nothing). Every fault of the text is reported. */
 export function parseLayer(text: string, label: string): { layer: Layer; problems: Problem[] } {
+  const empty: Layer = { values: {}, label, packaged: false, lineOf: () => undefined };
+  const refused = refusedUnread(text);
+  if (refused !== undefined) return { layer: empty, problems: [{ where: label, message: refused }] };
+  try {
+    return parseText(text, label);
+  } catch (error) {
+    // Nesting of another kind that used up the stack.
+    if (!(error instanceof RangeError)) throw error;
+    return { layer: empty, problems: [{ where: label, message: tooDeep }] };
+  }
+}
+
+function parseText(text: string, label: string): { layer: Layer; problems: Problem[] } {
   const lines = new LineCounter();
-  const document = parseDocument(text, { merge: true, lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, {
+    merge: true,
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
   const at = (offset: number | undefined) =>
     offset === undefined ? label : `${label}:${lines.linePos(offset).line}`;
-  const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
-    where: at(error.pos[0]),
-    message: `not valid YAML: ${error.message}`,
-  }));
+  const problems: Problem[] = [...document.errors, ...document.warnings]
+    .slice(0, FAULTS_SHOWN)
+    .map((error) => ({ where: at(error.pos[0]), message: `not valid YAML: ${error.message}` }));
   visit(document, {
     Pair(_, pair) {
-      if (isScalar(pair.key) && pair.key.value === REFUSED_KEY) {
-        problems.push({ where: at(pair.key.range?.[0]), message: `the key "${REFUSED_KEY}" is not allowed` });
+      const key = isAlias(pair.key) ? pair.key.resolve(document) : pair.key;
+      if (isScalar(key) && key.value === REFUSED_KEY) {
+        const { range } = pair.key as Node;
+        problems.push({ where: at(range?.[0]), message: `the key "${REFUSED_KEY}" is not allowed` });
       }
     },
   });
@@ -59,12 +107,14 @@ export function parseLayer(text: string, label: string): { layer: Layer; problem
   if (problems.length === 0) {
     try {
       const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
-      if (isPlain(value)) values = value;
+      if (isTooDeep(value)) problems.push({ where: label, message: tooDeep });
+      else if (isPlain(value)) values = value;
       else if (value !== null && value !== undefined) {
         problems.push({ where: at(0), message: `expected a map of keys, found ${inWords(value)}` });
       }
     } catch (error) {
-      if (!(error instanceof ReferenceError)) throw error;
+      // The reader throws plain errors for faults of aliases and merge keys.
+      if (!(error instanceof Error) || error instanceof RangeError) throw error;
       problems.push({ where: label, message: `not valid YAML: ${error.message}` });
     }
   }
@@ -79,7 +129,7 @@ export function parseLayer(text: string, label: string): { layer: Layer; problem
 
 /** Reads one `--set a.b=c`, whose value is YAML. */
 export function parseSet(assignment: string): { layer: Layer; problems: Problem[] } {
-  const label = `--set ${assignment}`;
+  const label = `--set ${assignment.length > 200 ? `${assignment.slice(0, 200)}…` : assignment}`;
   const empty: Layer = { values: {}, label, packaged: false, lineOf: () => undefined };
   const fail = (message: string) => ({ layer: empty, problems: [{ where: label, message }] });
   const split = assignment.indexOf('=');
@@ -87,6 +137,7 @@ export function parseSet(assignment: string): { layer: Layer; problems: Problem[
   if (split < 1 || path.some((key) => key === '')) {
     return fail('expected KEY=VALUE with a dotted key, such as train.optimizer.lr=2e-5');
   }
+  if (path.length > MAX_DEPTH) return fail(tooDeep);
   if (path.includes(REFUSED_KEY)) return fail(`the key "${REFUSED_KEY}" is not allowed`);
   // The value is read as the value of a key, so that it obeys the same limits as a file.
   const { layer, problems } = parseLayer(`value: ${assignment.slice(split + 1)}`, label);

@@ -1,7 +1,15 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { InputError } from '../errors.ts';
-import { isPlain, type Layer, type Plain, type Problem, parseLayer, parseSet } from './layer.ts';
+import {
+  isPlain,
+  type Layer,
+  MAX_CONFIG_LENGTH,
+  type Plain,
+  type Problem,
+  parseLayer,
+  parseSet,
+} from './layer.ts';
 import { mergeLayers } from './merge.ts';
 import { packageFolder } from './package-folder.ts';
 import { configInvalid, schemaProblems, whereIs } from './problems.ts';
@@ -122,7 +130,10 @@ function readChain(first: string, folder: string): { layers: Layer[]; problems: 
   let file: string | undefined = first;
   while (file !== undefined) {
     seen.push(file);
-    const { layer, problems: found } = parseLayer(readFileSync(file, 'utf8'), labelOf(file, folder));
+    const label = labelOf(file, folder);
+    const { text, problem } = readConfigText(file);
+    if (problem !== undefined) problems.push({ where: label, message: problem });
+    const { layer, problems: found } = parseLayer(text, label);
     problems.push(...found);
     const { extends: parent, ...values } = layer.values;
     layers.unshift({ ...layer, values, packaged: isPackaged(file) });
@@ -138,6 +149,20 @@ function readChain(first: string, folder: string): { layers: Layer[]; problems: 
     file = next.file;
   }
   return { layers, problems };
+}
+
+/** A file's text, or why it is not read. */
+function readConfigText(file: string): { text: string; problem?: string } {
+  const { size } = statSync(file);
+  if (size > MAX_CONFIG_LENGTH) {
+    return { text: '', problem: `has ${size} bytes; a configuration has at most ${MAX_CONFIG_LENGTH}` };
+  }
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file)) };
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return { text: '', problem: 'is not UTF-8 text; convert it to UTF-8' };
+  }
 }
 
 function nextInChain(
@@ -171,8 +196,17 @@ function findFile(name: string, folder: string): { found?: string; tried: string
   const folders = path.isAbsolute(name) ? [folder] : [...new Set([folder, packagedFolder()])];
   const names = /\.ya?ml$/.test(name) ? [name] : [name, `${name}.yaml`];
   const tried = folders.flatMap((one) => names.map((file) => path.resolve(one, file)));
-  const found = tried.find((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+  const found = tried.find(isFile);
   return found === undefined ? { tried } : { found, tried };
+}
+
+function isFile(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.isFile() === true;
+  } catch {
+    // No file can have such a name: it is too long, or holds a zero byte.
+    return false;
+  }
 }
 
 /** A path as a reader of errors wants it: relative when below the working folder. */

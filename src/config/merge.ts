@@ -13,7 +13,7 @@ const TYPED: ReadonlySet<string> = new Set(['train.schedule']);
  */
 export function mergeLayers(base: Plain, over: Plain, path = ''): Plain {
   const result: Plain = { ...base };
-  const exclusive = EXCLUSIVE[path];
+  const exclusive = Object.hasOwn(EXCLUSIVE, path) ? EXCLUSIVE[path] : undefined;
   if (exclusive !== undefined) {
     const given = exclusive.filter((key) => (over[key] ?? null) !== null);
     if (given.length === 1) delete result[exclusive[0] === given[0] ? exclusive[1] : exclusive[0]];

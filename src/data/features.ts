@@ -1,11 +1,9 @@
-import { open } from 'node:fs/promises';
-import { basename } from 'node:path';
 import type { Frames, Waveforms } from '../../encoders/encoder.ts';
 import type { HostTensor } from '../engine/types.ts';
 import { InputError, NumericError } from '../errors.ts';
-import { sha256 } from '../io/checksum.ts';
 import { limiter } from '../io/limiter.ts';
 import type { FeatureStore } from './feature-store.ts';
+import { fileIdentity } from './file-identity.ts';
 import type { AudioTail } from './media/audio.ts';
 import { audioClips, clipCount, clipSamples, decodeAudio, sampleRate } from './media/audio.ts';
 import type { FaceDetector } from './media/face-detector.ts';
@@ -13,7 +11,7 @@ import { detectFaces, loadFaceDetector } from './media/face-detector.ts';
 import type { ColorOrder } from './media/faces.ts';
 import { loadFaces, reorderColors } from './media/faces.ts';
 import type { MediaRunOptions } from './media/ffmpeg.ts';
-import { findMediaTools } from './media/ffmpeg.ts';
+import { findMediaTools, startMediaClock } from './media/ffmpeg.ts';
 import { decodeFrames, frameSize, scalerFlags } from './media/frames.ts';
 import type { FeatureSource, SampleRecord } from './records.ts';
 
@@ -50,6 +48,7 @@ export interface FeatureOptions {
    * depend on neighbours and are never kept.
    */
   readonly jointAudio?: boolean;
+  /** Time limit of decoding one file. */
   readonly media?: MediaRunOptions;
   /** Told once of each thing worth knowing. */
   readonly notify: (message: string) => void;
@@ -149,16 +148,34 @@ export class FeatureExtractor {
 
   async #clips(file: string): Promise<Float32Array> {
     this.decodes++;
-    return audioClips(await decodeAudio(file, this.#options.media), this.#options.audioTail);
+    return this.#timed(file, async (media) =>
+      audioClips(await decodeAudio(file, media), this.#options.audioTail),
+    );
+  }
+
+  /** Decodes within the time limit of one file, and says so where half of it is over: training may wait for it. */
+  async #timed<T>(file: string, decode: (media: MediaRunOptions) => Promise<T>): Promise<T> {
+    const clock = startMediaClock(this.#options.media);
+    const half = clock.timeoutSeconds / 2;
+    const timer = setTimeout(() => {
+      this.#options.notify(
+        `Still reading ${file} after ${half} s; it is given up after ${clock.timeoutSeconds} s (data.decodeTimeout).`,
+      );
+    }, half * 1000);
+    try {
+      return await decode(clock);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #decode({ kind, file, column }: FeatureSource): Promise<Frames | Waveforms> {
-    const { frames, faceColors, media } = this.#options;
+    const { frames, faceColors } = this.#options;
     if (kind === 'audio') {
       return { data: await this.#clips(file), count: clipCount, samples: clipSamples };
     }
     this.decodes++;
-    if (kind === 'frame') return decodeFrames(file, frames, media);
+    if (kind === 'frame') return this.#timed(file, (media) => decodeFrames(file, frames, media));
     if (column === 'face') {
       return loadFaces(file, { frames, stored: faceColors.stored, wanted: faceColors.encoded });
     }
@@ -166,9 +183,10 @@ export class FeatureExtractor {
   }
 
   async #facesOfVideo(file: string): Promise<Frames> {
-    const { frames, media } = this.#options;
+    const { frames } = this.#options;
     const detector = await this.#faceDetector();
-    const faces = detector && (await detectFaces(file, frames, detector, media));
+    const faces =
+      detector && (await this.#timed(file, (media) => detectFaces(file, frames, detector, media)));
     if (faces !== undefined) return faces;
     if (detector !== undefined) {
       this.#sayOnce(
@@ -176,7 +194,7 @@ export class FeatureExtractor {
         `No face was found in ${file}: its whole frames stand in for faces. Further clips of this kind are not announced.`,
       );
     }
-    return decodeFrames(file, frames, media);
+    return this.#timed(file, (media) => decodeFrames(file, frames, media));
   }
 
   #faceDetector(): Promise<FaceDetector | undefined> {
@@ -255,36 +273,5 @@ async function named<T>(record: SampleRecord, run: () => Promise<T>): Promise<T>
     throw new InputError(error.code, `${record.origin}, sample "${record.name}": ${error.message}`, {
       cause: error,
     });
-  }
-}
-
-const edgeBytes = 64 * 1024;
-
-/**
- * What stands for a media file in a cache key: its name, size, time of modification, and a hash of its first and last
- * 64 KiB - cheap enough for every file of a large data set at each start. Folders are left out, so that a data set
- * may move.
- *
- * @throws InputError `MEDIA_MISSING`
- */
-async function fileIdentity(file: string): Promise<unknown> {
-  const handle = await open(file, 'r').catch((error: unknown) => {
-    throw new InputError(
-      'MEDIA_MISSING',
-      `${file} cannot be opened: there is no such file, or it may not be read.`,
-      {
-        cause: error,
-      },
-    );
-  });
-  try {
-    const { size, mtimeNs } = await handle.stat({ bigint: true });
-    const edge = Buffer.alloc(edgeBytes * 2);
-    const head = await handle.read(edge, 0, edgeBytes, 0);
-    const tail = await handle.read(edge, head.bytesRead, edgeBytes, Math.max(Number(size) - edgeBytes, 0));
-    const edges = sha256(edge.subarray(0, head.bytesRead + tail.bytesRead));
-    return { name: basename(file), size: String(size), modified: String(mtimeNs), edges };
-  } finally {
-    await handle.close();
   }
 }

@@ -38,10 +38,16 @@ const sourcesOf = {
 /** Most faults named in one message. */
 export const faultsShown = 20;
 
+/** Longest fault in a message, in characters: a stranger's names and keys may be of any length. */
+const faultLength = 2000;
+
 /** Joins faults to one paragraph, saying how many more there are. */
 export function listFaults(faults: readonly string[]): string {
   const rest = faults.length - faultsShown;
-  return faults.slice(0, faultsShown).join('; ') + (rest > 0 ? `; and ${rest} more` : '');
+  const shown = faults
+    .slice(0, faultsShown)
+    .map((fault) => (fault.length > faultLength ? `${fault.slice(0, faultLength)}…` : fault));
+  return shown.join('; ') + (rest > 0 ? `; and ${rest} more` : '');
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { AffectGptConfig } from '../../model/affectgpt.ts';
 import { placeholderRuns } from '../../model/affectgpt.ts';
+import { ignoredLabel } from '../../model/loss.ts';
 import type { InputModeName } from '../../model/modes.ts';
 import { inputModes } from '../../model/modes.ts';
 import { InputError } from '../errors.ts';
@@ -76,7 +77,15 @@ export interface SampleSourceOptions {
   readonly answerSpace?: AnswerSpace;
   /** `skip` leaves bad samples out and names each of them. */
   readonly onBadSample: 'fail' | 'skip';
+  /** Largest share of the records that may be skipped, rounded up to whole ones; no limit when absent. */
+  readonly badSampleLimit?: number;
   readonly notify: (message: string) => void;
+}
+
+/** A sample that was left out. */
+export interface SkippedSample {
+  readonly name: string;
+  readonly reasons: readonly string[];
 }
 
 /** What a sample is asked and should answer. */
@@ -94,6 +103,7 @@ export class SampleSource {
   readonly #options: SampleSourceOptions;
   readonly #space: AnswerSpace;
   readonly #records: Map<string, SampleRecord>;
+  readonly #skipped: SkippedSample[] = [];
 
   private constructor(options: SampleSourceOptions, usable: readonly SampleRecord[]) {
     this.#options = options;
@@ -104,8 +114,8 @@ export class SampleSource {
   /**
    * Checks that every sample has what the inputs and the label type need: files, answers, a prompt that fits.
    *
-   * @throws InputError `SAMPLES_UNUSABLE` with every bad sample (or each is skipped with a notice), `SAMPLES_NONE`,
-   *   `TOKENIZER_NO_START`
+   * @throws InputError `SAMPLES_UNUSABLE` with every bad sample (or each is skipped with a notice),
+   *   `SAMPLES_SKIPPED_TOO_MANY`, `SAMPLES_NONE`, `TOKENIZER_NO_START`
    */
   static async open(options: SampleSourceOptions): Promise<SampleSource> {
     if (options.format.needsStartToken && options.tokenizer.bosId === undefined) {
@@ -129,6 +139,11 @@ export class SampleSource {
     return [...this.#records.keys()];
   }
 
+  /** What `onBadSample: skip` has left out so far. */
+  get skipped(): readonly SkippedSample[] {
+    return this.#skipped;
+  }
+
   /** @throws InputError `SAMPLE_UNKNOWN` */
   record(name: string): SampleRecord {
     const record = this.#records.get(name);
@@ -141,10 +156,14 @@ export class SampleSource {
   /**
    * Decodes and encodes what the feature cache does not hold yet, so that training never waits for it.
    *
+   * @param isStopped asked before each file: where it says so, no other is begun, and nothing is said of bad samples
    * @throws InputError of the one bad sample, or `SAMPLES_UNUSABLE` with all of them, after the good ones are done
-   *   (or each is skipped with a notice)
+   *   (or each is skipped with a notice), `SAMPLES_SKIPPED_TOO_MANY`, `SAMPLES_NONE`
    */
-  async prepare(onProgress: (done: number, total: number) => void = () => {}): Promise<void> {
+  async prepare(
+    onProgress: (done: number, total: number) => void = () => {},
+    isStopped: () => boolean = () => false,
+  ): Promise<void> {
     const limit = limiter(preparedAtOnce);
     const faults = new Map<string, string[]>();
     const errors: InputError[] = [];
@@ -154,6 +173,7 @@ export class SampleSource {
       limit(async () => {
         try {
           for (const source of featureSources(record, inputModes[this.#options.inputs]).sources) {
+            if (isStopped()) return;
             await this.#options.features.one(record, source);
           }
         } catch (error) {
@@ -165,6 +185,7 @@ export class SampleSource {
       }),
     );
     await Promise.all(tasks);
+    if (isStopped()) return;
     if (errors.length === 1 && this.#options.onBadSample === 'fail') throw errors[0]!;
     this.#drop(faults);
   }
@@ -182,6 +203,15 @@ export class SampleSource {
       );
     }
     return this.#asked(record, type);
+  }
+
+  /** Tokens of a sample's training sequence in an epoch, and how many of them are supervised. Needs no features. */
+  sequenceLength(
+    name: string,
+    epoch: number,
+  ): { readonly tokens: number; readonly supervisedTokens: number } {
+    const { ids, labels } = this.#sequence(name, this.task(name, epoch));
+    return { tokens: ids.length, supervisedTokens: labels.filter((label) => label !== ignoredLabel).length };
   }
 
   /** The question of a kind about these samples. Errors as in `questionText`. */
@@ -288,9 +318,9 @@ export class SampleSource {
     return [...new Set(faults.flat())];
   }
 
-  /** Fails with all faults, or takes the bad samples out and says so. */
+  /** Fails with all faults, or takes the bad samples out and says so, as far as the limit allows. */
   #drop(faults: ReadonlyMap<string, readonly string[]>): void {
-    const { onBadSample, notify, records } = this.#options;
+    const { onBadSample, badSampleLimit = 1, notify, records } = this.#options;
     const texts = records.flatMap(({ name }) => faults.get(name) ?? []);
     if (texts.length > 0 && onBadSample === 'fail') {
       throw new InputError(
@@ -300,10 +330,18 @@ export class SampleSource {
     }
     for (const [name, found] of faults) {
       this.#records.delete(name);
+      this.#skipped.push({ name, reasons: found });
       notify(`Skipped: ${found.join('; ')}`);
     }
     if (this.#records.size === 0) {
       throw new InputError('SAMPLES_NONE', 'No usable sample is left.');
+    }
+    const allowed = Math.ceil(badSampleLimit * records.length);
+    if (this.#skipped.length > allowed) {
+      throw new InputError(
+        'SAMPLES_SKIPPED_TOO_MANY',
+        `${this.#skipped.length} of ${records.length} samples cannot be used, and data.badSampleLimit ${badSampleLimit} allows ${allowed} to be skipped: ${listFaults(this.#skipped.flatMap(({ reasons }) => reasons))}. Mend them, or raise data.badSampleLimit.`,
+      );
     }
   }
 }

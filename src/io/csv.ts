@@ -2,6 +2,9 @@ import { CsvError, parse } from 'csv-parse/sync';
 import { InputError } from '../errors.ts';
 import { readText } from './filesystem.ts';
 
+/** Longest row, in characters: as the longest line of a JSONL file. */
+const maxRowLength = 16 * 1024 * 1024;
+
 /** Faults named in one message. */
 const faultsShown = 20;
 
@@ -39,6 +42,7 @@ function parseRecords(text: string, path: string, delimiter: string): CsvRecord[
       // Counted below, so that all rows with a wrong number of cells are reported at once.
       relax_column_count: true,
       skip_empty_lines: true,
+      max_record_size: maxRowLength,
       on_record: (cells: string[], { records: count, empty_lines: emptyLines }) => {
         records.push({ row: count + emptyLines, cells });
         return null;
@@ -48,6 +52,13 @@ function parseRecords(text: string, path: string, delimiter: string): CsvRecord[
     if (error instanceof CsvError) {
       const { lines } = error as CsvError & { lines?: number };
       const where = lines === undefined ? '' : `, line ${lines}`;
+      if (error.code === 'CSV_MAX_RECORD_SIZE') {
+        throw new InputError(
+          'CSV_ROW_TOO_LONG',
+          `${path}${where}: the row has more than ${maxRowLength} characters. A quote may never be closed, or it is another kind of file.`,
+          { cause: error },
+        );
+      }
       throw new InputError('CSV_MALFORMED', `${path}${where}: ${error.message}.`, { cause: error });
     }
     throw error;
@@ -88,8 +99,9 @@ function checkColumns(
  * Reads a CSV file with a header row (UTF-8, with or without a byte order mark; quotes as in RFC 4180). Empty lines
  * are passed over.
  *
- * @throws InputError `CSV_MALFORMED` (quotes), `CSV_EMPTY` (no header), `CSV_BAD_HEADER` (all faults of the header),
- *   `CSV_BAD_ROW` (all rows with too few or too many cells), `FILE_NOT_UTF8`, and those of `fileError`
+ * @throws InputError `CSV_MALFORMED` (quotes), `CSV_ROW_TOO_LONG`, `CSV_EMPTY` (no header), `CSV_BAD_HEADER` (all faults of the header),
+ *   `CSV_BAD_ROW` (all rows with too few or too many cells), `FILE_NOT_UTF8`, `FILE_TOO_LARGE`, and those of
+ *   `fileError`
  */
 export async function readCsv(path: string, options: CsvOptions = {}): Promise<CsvTable> {
   const [header, ...records] = parseRecords(await readText(path), path, options.delimiter ?? ',');

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { InputError } from '../errors.ts';
 
 /** Largest piece of a file that is read or written by one system call (which take less than 2 GiB). */
@@ -102,18 +102,25 @@ export async function writeAll(handle: FileHandle, data: Uint8Array): Promise<vo
   }
 }
 
+/** Largest text file that is read as a whole: more than any table of the published data sets, by far. */
+const maxTextBytes = 256 * 1024 * 1024;
+
 /**
  * Reads a whole text file as UTF-8, without a byte order mark if it has one.
  *
- * @throws InputError as in `fileError`; `FILE_NOT_UTF8`
+ * @throws InputError as in `fileError`; `FILE_TOO_LARGE`, before anything is read; `FILE_NOT_UTF8`
  */
 export async function readText(path: string): Promise<string> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw fileError(error, path, 'read');
-  }
+  const bytes = await withFile(path, async (handle) => {
+    const { size } = await handle.stat();
+    if (size > maxTextBytes) {
+      throw new InputError(
+        'FILE_TOO_LARGE',
+        `${path} has ${size} bytes, and text files are read up to ${maxTextBytes}. Is it the right file? If so, divide it.`,
+      );
+    }
+    return handle.readFile();
+  });
   return decodeUtf8(bytes, path);
 }
 

@@ -194,10 +194,11 @@ export async function dropTornLine(path: string): Promise<TornLine | undefined> 
     }
     const handle = await open(path, 'r+');
     try {
-      const line = Buffer.alloc(size - begin);
+      // A longer one could not be read again.
+      const line = Buffer.alloc(Math.min(size - begin, defaultMaxLineBytes));
       await readInto(handle, line, begin);
       const text = line.toString('utf8');
-      const complete = isCompleteObject(text);
+      const complete = line.byteLength === size - begin && isCompleteObject(text);
       if (complete) {
         await handle.write('\n', size);
       } else {

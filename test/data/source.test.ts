@@ -124,6 +124,29 @@ describe('SampleSource', () => {
     await skipping.prepare();
     expect(skipping.names).toEqual(['a', 'b']);
     expect(notices).toEqual([expect.stringContaining('silent.mp4 has no audio track')]);
+    expect(skipping.skipped).toEqual([
+      { name: 'silent', reasons: [expect.stringContaining('silent.mp4 has no audio track')] },
+    ]);
+  });
+
+  it('skips no more than the limit allows, faults found early and late together', async () => {
+    const gone = { ...records[1]!, name: 'gone', video: join(folder, 'gone.mp4'), origin: 'row 9' };
+    const all = [...records, gone];
+    const open = (badSampleLimit: number) =>
+      SampleSource.open(options({ records: all, onBadSample: 'skip', badSampleLimit }));
+    await expect(open(0)).rejects.toMatchObject({ code: 'SAMPLES_SKIPPED_TOO_MANY' });
+    // One of four is allowed, rounded up.
+    const one = await open(0.1);
+    expect(one.skipped.map(({ name }) => name)).toEqual(['gone']);
+    await expect(one.prepare()).rejects.toMatchObject({
+      code: 'SAMPLES_SKIPPED_TOO_MANY',
+      message: expect.stringMatching(
+        /^2 of 4 samples .*badSampleLimit 0\.1 allows 1 .*gone\.mp4.*silent\.mp4/,
+      ),
+    });
+    const two = await open(0.5);
+    await two.prepare();
+    expect(two.names).toEqual(['a', 'b']);
   });
 
   it('names every sample that is too long, has no answer or no file', async () => {

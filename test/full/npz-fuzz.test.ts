@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { fuzzArrays, harmlessBytes } from '../io/npz-fuzz.ts';
+import { harmlessBytes } from '../io/fuzz.ts';
+import { fuzzArrays } from '../io/npz-fuzz.ts';
 import { temporaryFolder } from '../io/temporary-folder.ts';
 
 const cases = 100_000;

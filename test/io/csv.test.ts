@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { CsvOptions } from '../../src/io/csv.ts';
@@ -83,5 +83,19 @@ describe('readCsv', () => {
     await expect(read('')).rejects.toMatchObject({ code: 'CSV_EMPTY' });
     await expect(read(Buffer.from('a\n\xc4\n', 'latin1'))).rejects.toMatchObject({ code: 'FILE_NOT_UTF8' });
     await expect(readCsv('/none.csv')).rejects.toMatchObject({ code: 'FILE_NOT_FOUND', exitCode: 2 });
+  });
+
+  it('refuses a row that never ends, and a file of 1 GB before reading it', async () => {
+    await expect(read(`a,b\n1,"${'x'.repeat(17 * 1024 * 1024)}`)).rejects.toMatchObject({
+      code: 'CSV_ROW_TOO_LONG',
+      message: expect.stringContaining('table.csv'),
+    });
+    const path = join(await temporaryFolder(), 'large.csv');
+    await writeFile(path, 'a,b\n');
+    await truncate(path, 2 ** 30);
+    await expect(readCsv(path)).rejects.toMatchObject({
+      code: 'FILE_TOO_LARGE',
+      message: expect.stringContaining('1073741824 bytes'),
+    });
   });
 });

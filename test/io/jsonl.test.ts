@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { JsonlOptions, JsonlRow } from '../../src/io/jsonl.ts';
@@ -40,6 +40,15 @@ describe('readJsonl', () => {
       [2, long],
       [3, 3],
     ]);
+  });
+
+  it('refuses a line of 1 GB after its first 16 MiB', async () => {
+    const path = await pathWith('{"a":1}\n{"a":"');
+    await truncate(path, 2 ** 30);
+    await expect(collect(readJsonl(path))).rejects.toMatchObject({
+      code: 'JSONL_LINE_TOO_LONG',
+      message: expect.stringContaining('row 2'),
+    });
   });
 
   it('stops at the first fault but gives what came before', async () => {
@@ -146,6 +155,14 @@ describe('dropTornLine', () => {
     const path = await pathWith(content);
     expect((await dropTornLine(path))?.bytes).toBe(dropped);
     expect(await readFile(path, 'utf8')).toBe(expected);
+  });
+
+  it('does not load a line that is too long to be one', async () => {
+    const path = await pathWith('{"a":1}\n{"a":"');
+    await truncate(path, 2 ** 30);
+    const dropped = await dropTornLine(path);
+    expect(dropped).toMatchObject({ bytes: 2 ** 30 - 8, beginning: expect.stringMatching(/^\{"a":"/) });
+    expect(await readFile(path, 'utf8')).toBe('{"a":1}\n');
   });
 
   it('has nothing to do where there is no file', async () => {

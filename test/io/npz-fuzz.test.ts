@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { fuzzArrays, harmlessBytes } from './npz-fuzz.ts';
+import { harmlessBytes } from './fuzz.ts';
+import { fuzzArrays } from './npz-fuzz.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** test/full reads 100,000. */

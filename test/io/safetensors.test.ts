@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SafetensorsTensor } from '../../src/io/safetensors.ts';
@@ -227,6 +227,19 @@ describe('faults of a file', () => {
     ['a fractional offset', 'BAD_ENTRY', fileOf({ a: f32(0, 8.5, [2]) }, 8)],
     ['a dtype that does not exist', 'UNKNOWN_DTYPE', fileOf({ a: { ...f32(0, 8), dtype: 'F31' } }, 8)],
     ['a dtype named as a property', 'UNKNOWN_DTYPE', fileOf({ a: { ...f32(0, 8), dtype: 'toString' } }, 8)],
+    [
+      'a dtype of lists in lists',
+      'UNKNOWN_DTYPE',
+      fileOf(`{"a": {"dtype": ${'['.repeat(100_000)}${']'.repeat(100_000)}, "shape": [2]}}`, 8),
+    ],
+    ['a shape of lists in lists', 'BAD_ENTRY', fileOf({ a: { ...f32(0, 8), shape: [[[2]]] } }, 8)],
+    ['a shape of very many sizes', 'SIZE_MISMATCH', fileOf({ a: f32(0, 8, Array(100_000).fill(2)) }, 8)],
+    [
+      'offsets beyond all numbers',
+      'BAD_ENTRY',
+      fileOf('{"a":{"dtype":"U8","shape":[1],"data_offsets":[9e99,1e100]}}', 8),
+    ],
+    ['a length beyond all numbers', 'HEADER_TOO_LARGE', Buffer.alloc(64, 0xff)],
     ['a size that is not the shape', 'SIZE_MISMATCH', fileOf({ a: f32(0, 8, [3]) }, 8)],
     ['a shape beyond all numbers', 'SIZE_MISMATCH', fileOf({ a: f32(0, 8, [2 ** 52, 2 ** 52]) }, 8)],
     ['an end before the begin', 'OUT_OF_BOUNDS', fileOf({ a: f32(8, 0, [2]) }, 8)],
@@ -250,6 +263,30 @@ describe('faults of a file', () => {
       code: `SAFETENSORS_${code}`,
       message: expect.stringContaining(path),
     });
+  });
+
+  it('refuses a header of 1 GB before reading it', async () => {
+    const path = join(await temporaryFolder(), 'large.safetensors');
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(2n ** 30n);
+    await writeFile(path, length);
+    await truncate(path, 2 ** 31);
+    await expect(openSafetensors(path)).rejects.toMatchObject({ code: 'SAFETENSORS_HEADER_TOO_LARGE' });
+  });
+
+  it('keeps messages short, whatever names and types are', async () => {
+    const path = join(await temporaryFolder(), 'long.safetensors');
+    const long = 'x'.repeat(1_000_000);
+    for (const header of [
+      { [long]: 3 },
+      { a: { ...f32(0, 8), dtype: long } },
+      { a: f32(0, 8, Array(1e5).fill(2)) },
+    ]) {
+      await writeFile(path, fileOf(header, 8));
+      const error = await openSafetensors(path).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ name: 'InputError' });
+      expect((error as Error).message.length).toBeLessThan(1000);
+    }
   });
 
   it('names a missing file and a folder', async () => {

@@ -1,4 +1,5 @@
 import { InputError } from '../../errors.ts';
+import { readInto, withFile } from '../../io/filesystem.ts';
 import type { MediaRunOptions } from './ffmpeg.ts';
 import { inputArguments, runMediaTool } from './ffmpeg.ts';
 import { probeMedia, requireKnownCodec } from './probe.ts';
@@ -19,7 +20,7 @@ export type AudioTail = 'div8' | 'div7';
  * Decodes the first audio stream to 16 kHz mono: ffmpeg's resampler, then the mean of the channels.
  *
  * @returns samples in [-1, 1]; 16-bit PCM gives its values divided by 32,768
- * @throws InputError `AUDIO_MISSING`, `AUDIO_EMPTY`, `CODEC_UNKNOWN` and those of `probeMedia`
+ * @throws InputError `AUDIO_MISSING`, `AUDIO_EMPTY`, `AUDIO_TRUNCATED`, `CODEC_UNKNOWN` and those of `probeMedia`
  */
 export async function decodeAudio(file: string, options: MediaRunOptions = {}): Promise<Float32Array> {
   const { audio } = await probeMedia(file, options);
@@ -30,8 +31,9 @@ export async function decodeAudio(file: string, options: MediaRunOptions = {}): 
     );
   }
   requireKnownCodec(file, audio, 'audio');
+  await checkWaveLength(file);
   const format = ['-ac', String(audio.channels), '-ar', String(sampleRate), '-f', 'f32le'];
-  const { stdout } = await runMediaTool(
+  const { stdout, complaints } = await runMediaTool(
     'ffmpeg',
     file,
     [...inputArguments(file), '-map', '0:a:0', ...format, 'pipe:1'],
@@ -43,7 +45,43 @@ export async function decodeAudio(file: string, options: MediaRunOptions = {}): 
   if (interleaved.length < audio.channels) {
     throw new InputError('AUDIO_EMPTY', `The audio track of ${file} holds no samples.`);
   }
-  return meanOfChannels(interleaved, audio.channels);
+  const mono = meanOfChannels(interleaved, audio.channels);
+  const seconds = mono.length / sampleRate;
+  // Without complaints the container claims too much, as estimates of a length do.
+  if (complaints !== '' && seconds < 0.9 * (audio.claimedSeconds ?? 0)) {
+    throw truncated(
+      file,
+      `it should last ${audio.claimedSeconds} s, and only ${seconds.toFixed(2)} s of its sound decode. ffmpeg says: ${complaints}`,
+    );
+  }
+  return mono;
+}
+
+const truncated = (file: string, what: string): InputError =>
+  new InputError(
+    'AUDIO_TRUNCATED',
+    `${file} was probably not copied or downloaded fully: ${what}. Get it again.`,
+  );
+
+/** Programs that write to a pipe do not know the length beforehand and put something from here on, or 0. */
+const unknownWaveBytes = 0x7f000000;
+
+/**
+ * Refuses a WAV file that is shorter than its header claims, of which ffmpeg says nothing. Other files pass.
+ * @throws InputError `AUDIO_TRUNCATED` and those of `fileError`
+ */
+export async function checkWaveLength(file: string): Promise<void> {
+  await withFile(file, async (handle) => {
+    const head = Buffer.alloc(12);
+    await readInto(handle, head, 0);
+    if (head.toString('latin1', 0, 4) !== 'RIFF' || head.toString('latin1', 8, 12) !== 'WAVE') return;
+    const { size } = await handle.stat();
+    const claimed = 8 + head.readUInt32LE(4);
+    // One byte of padding at the end is often left out.
+    if (claimed > size + 1 && claimed < unknownWaveBytes) {
+      throw truncated(file, `it should have ${claimed} bytes and has ${size}`);
+    }
+  });
 }
 
 /** `[samples, channels]` to `[samples]`. Done here, as ffmpeg's own mix to mono changes the level. */

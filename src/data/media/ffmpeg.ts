@@ -20,12 +20,19 @@ export interface MediaRun {
 }
 
 export interface MediaRunOptions {
-  /** Limit for one run over one file. */
+  /** Time limit of one file. */
   readonly timeoutSeconds?: number;
+  /** When that time is over, by `performance.now()`; from `startMediaClock`. Without it each run has the whole time. */
+  readonly deadline?: number;
 }
 
-/** Time limit of one run where none is given: long enough for an hour of video on a slow machine. */
-export const defaultMediaTimeoutSeconds = 600;
+/** Time limit of one file where none is given. */
+export const defaultMediaTimeoutSeconds = 120;
+
+/** Lets the time of one file begin: all runs over it together have to keep to the limit. */
+export function startMediaClock({ timeoutSeconds = defaultMediaTimeoutSeconds }: MediaRunOptions = {}) {
+  return { timeoutSeconds, deadline: performance.now() + timeoutSeconds * 1000 };
+}
 
 /** Largest output held in memory: more than two hours of stereo sound at 16 kHz. */
 const maxOutputBytes = 1024 ** 3;
@@ -106,8 +113,12 @@ async function makeExecutable(path: string): Promise<void> {
  */
 export async function checkMediaFile(file: string): Promise<void> {
   const status = await stat(file).catch(() => undefined);
-  if (status === undefined || !status.isFile()) {
+  if (status === undefined) {
     throw new InputError('MEDIA_MISSING', `There is no file ${file}.`);
+  }
+  // Opening a pipe would wait for its writer.
+  if (!status.isFile()) {
+    throw new InputError('MEDIA_MISSING', `${file} is a folder, a pipe or a device, and a file is expected.`);
   }
   if (status.size === 0) {
     throw new InputError(
@@ -122,38 +133,89 @@ export function inputArguments(file: string): string[] {
   return ['-protocol_whitelist', 'file,pipe', '-i', resolve(file)];
 }
 
+/** Programs at work. Each leads a process group of its own, so that one that starts others is ended with them. */
+const running = new Set<number>();
+
+function endGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
+
+function endAllGroups(): void {
+  for (const leader of running) endGroup(leader);
+}
+
+/** Runs a program; where its time is over it is ended, with all that it started. */
+async function runWithin(program: string, programArguments: readonly string[], milliseconds: number) {
+  // Windows has no process groups: there the program itself is ended by execa.
+  const grouped = process.platform !== 'win32';
+  const child = execa(program, programArguments, {
+    encoding: 'buffer',
+    stripFinalNewline: false,
+    stdin: 'ignore',
+    reject: false,
+    maxBuffer: maxOutputBytes,
+    detached: grouped,
+    ...(grouped ? {} : { timeout: milliseconds }),
+  });
+  const { pid } = child;
+  if (!grouped || pid === undefined) {
+    const result = await child;
+    return { result, timedOut: result.timedOut };
+  }
+  if (running.size === 0) process.once('exit', endAllGroups);
+  running.add(pid);
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    endGroup(pid);
+  }, milliseconds);
+  try {
+    return { result: await child, timedOut };
+  } finally {
+    clearTimeout(timer);
+    running.delete(pid);
+    if (running.size === 0) process.off('exit', endAllGroups);
+  }
+}
+
 /**
  * Runs ffmpeg or ffprobe once over a file and returns its standard output.
  *
- * @throws InputError `MEDIA_UNREADABLE` (with the end of the program's messages), `MEDIA_TIMEOUT`, `MEDIA_TOO_LARGE`
+ * @throws InputError `MEDIA_UNREADABLE` (with the end of the program's messages), `MEDIA_TIMEOUT`, `MEDIA_TOO_LARGE`,
+ *   `MEDIA_TOOL_CRASHED`
  */
 export async function runMediaTool(
   program: 'ffmpeg' | 'ffprobe',
   file: string,
   programArguments: readonly string[],
-  { timeoutSeconds = defaultMediaTimeoutSeconds }: MediaRunOptions = {},
+  options: MediaRunOptions = {},
 ): Promise<MediaRun> {
+  const { timeoutSeconds, deadline } = { ...startMediaClock(options), ...options };
   const tools = await findMediaTools();
   const always = program === 'ffmpeg' ? ['-nostdin', '-hide_banner', '-v', 'error'] : ['-v', 'error'];
-  const result = await execa(tools[program], [...always, ...programArguments], {
-    encoding: 'buffer',
-    stripFinalNewline: false,
-    stdin: 'ignore',
-    reject: false,
-    timeout: timeoutSeconds * 1000,
-    maxBuffer: maxOutputBytes,
-  });
+  const left = Math.max(1, deadline - performance.now());
+  const { result, timedOut } = await runWithin(tools[program], [...always, ...programArguments], left);
   const complaints = messageTail(result.stderr);
-  if (result.timedOut) {
+  if (timedOut) {
     throw new InputError(
       'MEDIA_TIMEOUT',
-      `Reading ${file} took longer than ${timeoutSeconds} s and was stopped. Shorten or re-encode the file, or raise the limit.`,
+      `Reading ${file} took longer than ${timeoutSeconds} s, and ${program} was stopped. Shorten or re-encode the file, or raise data.decodeTimeout.`,
     );
   }
   if (result.isMaxBuffer) {
     throw new InputError(
       'MEDIA_TOO_LARGE',
       `${file} decodes to more than ${maxOutputBytes} bytes. Cut it into shorter clips.`,
+    );
+  }
+  if (result.signal !== undefined) {
+    throw new InputError(
+      'MEDIA_TOOL_CRASHED',
+      `${program} itself broke down (${result.signal}) on ${file}. Put the file into another container, e.g.: ffmpeg -i in.ts -c copy out.mp4, or install a newer FFmpeg.`,
     );
   }
   if (result.exitCode !== 0) {

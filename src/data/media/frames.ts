@@ -1,6 +1,6 @@
 import type { Frames } from '../../../encoders/encoder.ts';
 import { InputError } from '../../errors.ts';
-import type { MediaRunOptions } from './ffmpeg.ts';
+import type { MediaRun, MediaRunOptions } from './ffmpeg.ts';
 import { inputArguments, runMediaTool } from './ffmpeg.ts';
 import type { MediaProbe } from './probe.ts';
 import { probeMedia, requireKnownCodec } from './probe.ts';
@@ -38,13 +38,9 @@ export async function countFrames(
   options: MediaRunOptions = {},
 ): Promise<number> {
   const video = requireVideo(file, probe);
-  const filter = ['-map', '0:V:0', '-vf', onePerTick, '-r', '25'];
-  const { stdout, complaints } = await runMediaTool(
-    'ffmpeg',
-    file,
-    [...inputArguments(file), ...filter, '-f', 'null', '-progress', 'pipe:1', '-nostats', '-'],
-    options,
-  );
+  const filter = ['-vf', onePerTick, '-r', '25'];
+  const output = ['-f', 'null', '-progress', 'pipe:1', '-nostats', '-'];
+  const { stdout, complaints } = await runOverVideo(file, video, [...filter, ...output], options);
   const counts = [
     ...Buffer.from(stdout)
       .toString('utf8')
@@ -61,10 +57,10 @@ export async function countFrames(
  * @throws InputError `VIDEO_TRUNCATED`
  */
 function checkCount(file: string, video: VideoStream, count: number, complaints: string): void {
-  if (complaints === '' || count >= 0.9 * (video.claimedFrames ?? 0)) return;
+  if (complaints === '' || count >= 0.9 * (video.expectedFrames ?? 0)) return;
   throw new InputError(
     'VIDEO_TRUNCATED',
-    `${file} should have ${video.claimedFrames} frames and only ${count} decode. It was probably not copied or ` +
+    `${file} should have ${video.expectedFrames} frames and only ${count} decode. It was probably not copied or ` +
       `downloaded fully.${said(complaints)}`,
   );
 }
@@ -74,6 +70,29 @@ const noFrames = (file: string, video: VideoStream, complaints: string): InputEr
     'VIDEO_NO_FRAMES',
     `${file} has a video stream (${video.codec}), but not one frame of it decodes.${said(complaints)}`,
   );
+
+/**
+ * A run of ffmpeg over a video stream.
+ * @throws InputError `VIDEO_NO_FRAMES` where ffmpeg gives up because the stream is empty, and those of `runMediaTool`
+ */
+async function runOverVideo(
+  file: string,
+  video: VideoStream,
+  programArguments: readonly string[],
+  options: MediaRunOptions,
+): Promise<MediaRun> {
+  try {
+    return await runMediaTool(
+      'ffmpeg',
+      file,
+      [...inputArguments(file), '-map', '0:V:0', ...programArguments],
+      options,
+    );
+  } catch (error) {
+    const empty = error instanceof InputError && error.message.includes('Cannot determine format of input');
+    throw empty ? noFrames(file, video, '') : error;
+  }
+}
 
 /** Gives every frame the next tick of a fixed clock, so that ffmpeg neither repeats nor drops any. */
 const onePerTick = 'settb=1/25,setpts=N';
@@ -105,15 +124,15 @@ export async function decodeFramesAt(
   { width, height }: { readonly width: number; readonly height: number },
   options: MediaRunOptions = {},
 ): Promise<Frames> {
-  requireVideo(file, probe);
+  const video = requireVideo(file, probe);
   const distinct = [...new Set(indices)];
   const chosen = distinct.map((index) => `eq(n\\,${index})`).join('+');
   const filter = `select='${chosen}',${onePerTick},scale=${width}:${height}:flags=${scalerFlags}`;
   const output = ['-r', '25', '-frames:v', String(distinct.length), '-f', 'rawvideo', '-pix_fmt', 'rgb24'];
-  const { stdout, complaints } = await runMediaTool(
-    'ffmpeg',
+  const { stdout, complaints } = await runOverVideo(
     file,
-    [...inputArguments(file), '-map', '0:V:0', '-vf', filter, ...output, 'pipe:1'],
+    video,
+    ['-vf', filter, ...output, 'pipe:1'],
     options,
   );
   const frameBytes = width * height * 3;
@@ -170,12 +189,7 @@ async function framesOfWholeClip(
   const filter = `${onePerTick},scale=${width}:${height}:flags=${scalerFlags}`;
   const atMost = ['-frames:v', String(wholeClipFrames + 1)];
   const output = ['-r', '25', ...atMost, '-f', 'rawvideo', '-pix_fmt', 'rgb24', 'pipe:1'];
-  const { stdout, complaints } = await runMediaTool(
-    'ffmpeg',
-    file,
-    [...inputArguments(file), '-map', '0:V:0', '-vf', filter, ...output],
-    options,
-  );
+  const { stdout, complaints } = await runOverVideo(file, video, ['-vf', filter, ...output], options);
   const frameBytes = width * height * 3;
   const count = Math.floor(stdout.byteLength / frameBytes);
   if (count === 0) throw noFrames(file, video, complaints);

@@ -9,6 +9,8 @@ export interface VideoStream {
   readonly height: number;
   /** What the container claims; the number of frames that decode may differ. */
   readonly claimedFrames?: number;
+  /** Those, or what length and mean frame rate come to. A file of which fewer decode, with complaints, is cut off. */
+  readonly expectedFrames?: number;
 }
 
 export interface AudioStream {
@@ -16,6 +18,8 @@ export interface AudioStream {
   readonly channels: number;
   /** Samples per second. */
   readonly sampleRate: number;
+  /** What the container claims. */
+  readonly claimedSeconds?: number;
 }
 
 /** The first video stream that is not a cover picture, the first audio stream, and the length in seconds. */
@@ -31,6 +35,8 @@ interface ProbedStream {
   readonly width?: number;
   readonly height?: number;
   readonly nb_frames?: string;
+  readonly avg_frame_rate?: string;
+  readonly duration?: string;
   readonly channels?: number;
   readonly sample_rate?: string;
   readonly disposition?: { readonly attached_pic?: number };
@@ -55,12 +61,15 @@ export async function probeMedia(file: string, options: MediaRunOptions = {}): P
   const audio = streams.find((s) => s.codec_type === 'audio');
   const claimedFrames = positive(video?.nb_frames);
   const durationSeconds = positive(format.duration);
+  const expectedFrames = claimedFrames ?? framesIn(durationSeconds, video?.avg_frame_rate);
+  const claimedSeconds = positive(audio?.duration) ?? durationSeconds;
   return {
     ...(video && {
       video: {
         codec: video.codec_name ?? 'unknown',
         ...displayedSize(video),
         ...(claimedFrames && { claimedFrames }),
+        ...(expectedFrames && { expectedFrames }),
       },
     }),
     ...(audio && {
@@ -68,6 +77,7 @@ export async function probeMedia(file: string, options: MediaRunOptions = {}): P
         codec: audio.codec_name ?? 'unknown',
         channels: audio.channels ?? 0,
         sampleRate: positive(audio.sample_rate) ?? 0,
+        ...(claimedSeconds && { claimedSeconds }),
       },
     }),
     ...(durationSeconds && { durationSeconds }),
@@ -78,6 +88,12 @@ function displayedSize({ width = 0, height = 0, side_data_list: sideData = [], t
   const rotation =
     sideData.find((entry) => entry.rotation !== undefined)?.rotation ?? Number(tags?.rotate ?? 0);
   return Math.abs(rotation) % 180 === 90 ? { width: height, height: width } : { width, height };
+}
+
+/** @param rate a fraction, such as `25/1`; `0/0` where it is not known */
+function framesIn(seconds: number | undefined, rate = '0/0'): number | undefined {
+  const [numerator, denominator] = rate.split('/').map(Number);
+  return positive(String(Math.floor(((seconds ?? 0) * numerator!) / denominator!)));
 }
 
 function positive(text: string | undefined): number | undefined {

@@ -57,10 +57,13 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** A stranger's names and shapes may be as long as a header. */
+const shortened = (text: string): string => (text.length > 500 ? `${text.slice(0, 500)}…` : text);
+
 function fault(code: string, file: string, what: string): InputError {
   return new InputError(
     `SAFETENSORS_${code}`,
-    `${file} is not a valid safetensors file: ${what} It may be damaged or not completely downloaded; get it again.`,
+    `${file} is not a valid safetensors file: ${shortened(what)} It may be damaged or not completely downloaded; get it again.`,
   );
 }
 
@@ -84,7 +87,7 @@ function parseEntry(name: string, value: unknown, file: string, dataBegin: numbe
   if (typeof dtype !== 'string' || !Object.hasOwn(elementBytes, dtype)) {
     throw new InputError(
       'SAFETENSORS_UNKNOWN_DTYPE',
-      `${file}: tensor "${name}" has element type ${JSON.stringify(dtype)}; supported are ${safetensorsDtypes.join(', ')}.`,
+      `${file}: ${shortened(`tensor "${name}" has ${typeof dtype === 'string' ? `element type "${dtype}"` : 'no element type'}`)}; supported are ${safetensorsDtypes.join(', ')}.`,
     );
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
