@@ -6,6 +6,7 @@ interface CompareArguments {
   'allow-differences': boolean;
   seed: number;
   resamples: number;
+  output: string | undefined;
   json: boolean;
 }
 
@@ -35,8 +36,13 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
         default: 1000,
         describe: 'Of the paired bootstrap',
       })
+      .option('output', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Folder for compare.json, compare.md and compare.html',
+      })
       .option('json', { type: 'boolean', default: false, describe: 'Print JSON' }),
-  async handler({ reports: paths, seed, resamples, json, 'allow-differences': allowDifferences }) {
+  async handler({ reports: paths, seed, resamples, output, json, 'allow-differences': allowDifferences }) {
     if (!Number.isSafeInteger(seed) || seed < 0) throw usageError('--seed has to be a whole number from 0.');
     if (!Number.isSafeInteger(resamples) || resamples < 1) {
       throw usageError('--resamples has to be a whole number from 1.');
@@ -45,9 +51,18 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
     const { readReport } = await import('../eval/mer-unibench/compare/read-report.ts');
     const { compareReports } = await import('../eval/mer-unibench/compare/compare.ts');
     const { comparisonJson, comparisonMarkdown } = await import('../eval/mer-unibench/compare/format.ts');
+    if (output !== undefined) {
+      const { checkReportFolder } = await import('../eval/mer-unibench/report/write.ts');
+      await checkReportFolder(output);
+    }
     const reports = [];
     for (const path of paths) reports.push(await readReport(path));
     const comparison = compareReports(reports, { seed, resamples, allowDifferences });
+    if (output !== undefined) {
+      const { writeComparison } = await import('../eval/mer-unibench/compare/write.ts');
+      const written = await writeComparison(output, comparison);
+      process.stderr.write(`wrote ${written.join(', ')}\n`);
+    }
     process.stdout.write(
       json ? `${JSON.stringify(comparisonJson(comparison))}\n` : comparisonMarkdown(comparison),
     );

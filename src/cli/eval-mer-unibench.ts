@@ -4,9 +4,20 @@ import type { Evaluation } from '../eval/mer-unibench/report/json.ts';
 import type { EvaluationOptions } from '../eval/mer-unibench/run.ts';
 import { type AnswersArguments, checkAnswersOptions } from './answers-options.ts';
 import { usageError } from './errors.ts';
-import { checkExtractorOptions, type ExtractorArguments, openExtractor } from './extractor-options.ts';
+import {
+  checkExtractorOptions,
+  type ExtractorArguments,
+  llmOptions,
+  openExtractor,
+} from './extractor-options.ts';
+import {
+  checkSetLevelOptions,
+  openSetLevel,
+  type SetLevelArguments,
+  setLevelOptions,
+} from './set-level-options.ts';
 
-interface MerUnibenchArguments extends AnswersArguments, ExtractorArguments {
+interface MerUnibenchArguments extends AnswersArguments, ExtractorArguments, SetLevelArguments {
   protocol: 'paper' | 'strict';
   level: 1 | 2 | undefined;
   'all-levels': boolean;
@@ -119,37 +130,8 @@ export const merUnibenchCommand: CommandModule<object, MerUnibenchArguments> = {
           'Folder for report.json, report.md and report.html, and for generated answers (mer-unibench in the run folder by default)',
       })
       .option('json', { type: 'boolean', default: false, describe: 'Print JSON, one object a set' })
-      .option('llm-url', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Of an OpenAI-compatible endpoint, as in http://localhost:8000/v1',
-      })
-      .option('llm-model', {
-        type: 'string',
-        requiresArg: true,
-        describe:
-          'Its model; with --extractor local a model folder or an id of the hub, such as Qwen/Qwen2.5-7B-Instruct',
-      })
-      .option('llm-temperature', {
-        type: 'number',
-        requiresArg: true,
-        describe: 'With --extractor local: 0 (default) takes the most likely tokens; 0.7 is published',
-      })
-      .option('llm-key-variable', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Environment variable that holds the key; OPENAI_API_KEY by default',
-      })
-      .option('llm-concurrency', {
-        type: 'number',
-        requiresArg: true,
-        describe: 'Requests at a time; 8 by default',
-      })
-      .option('llm-cache', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Folder of replies, so that nothing is asked twice; ~/.cache/affectgpt/llm by default',
-      }),
+      .options(llmOptions)
+      .options(setLevelOptions),
   async handler(args) {
     checkUsage(args);
     const { benchmarkDataset, benchmarkKey, benchmarkMean } = await import(
@@ -163,10 +145,12 @@ export const merUnibenchCommand: CommandModule<object, MerUnibenchArguments> = {
     const { checkReportFolder, writeReport } = await import('../eval/mer-unibench/report/write.ts');
     if (args.output !== undefined) await checkReportFolder(args.output);
     const notify = (message: string) => void process.stderr.write(`${message}\n`);
+    const setLevel = await openSetLevel(args, notify);
+    const options = evaluationOptions(args, notify, setLevel);
     const { evaluation, output } = await (args.checkpoint === undefined ? scoreFiles : scoreRun)(
       keys,
       args,
-      notify,
+      options,
     );
     if (evaluation === undefined) return;
     if (output !== undefined) {
@@ -191,20 +175,22 @@ interface Scored {
   readonly output?: string | undefined;
 }
 
-type Notify = (message: string) => void;
+/** What does not depend on where answers come from. */
+type CommonOptions = Omit<EvaluationOptions, 'wheelTable' | 'openExtractor'>;
 
 /** Scores answers that are there. */
 async function scoreFiles(
   keys: readonly BenchmarkKey[],
   args: MerUnibenchArguments,
-  notify: Notify,
+  options: CommonOptions,
 ): Promise<Scored> {
+  const { notify } = options;
   const { chooseWheelTable, evaluateFiles } = await import('../eval/mer-unibench/run.ts');
   const evaluation = await evaluateFiles(
     keys,
     { predictions: args.predictions!, labels: args.labels! },
     {
-      ...evaluationOptions(args, notify),
+      ...options,
       wheelTable: chooseWheelTable(args.protocol, args['wheel-table']),
       openExtractor: (name) => openExtractor(name, args, { engine: { type: 'auto' }, notify }),
     },
@@ -216,8 +202,9 @@ async function scoreFiles(
 async function scoreRun(
   keys: readonly BenchmarkKey[],
   args: MerUnibenchArguments,
-  notify: Notify,
+  options: CommonOptions,
 ): Promise<Scored> {
+  const { notify } = options;
   const { answerSets } = await import('../eval/mer-unibench/answer-sets.ts');
   const { config, answered, unscored, output } = await answerSets({
     ...{ keys, protocol: args.protocol, notify },
@@ -233,7 +220,7 @@ async function scoreRun(
   if (answered.length === 0) return {};
   const { chooseWheelTable, evaluateAnswers } = await import('../eval/mer-unibench/run.ts');
   const evaluation = await evaluateAnswers(answered, {
-    ...evaluationOptions(args, notify),
+    ...options,
     wheelTable: chooseWheelTable(args.protocol, args['wheel-table'], config.compat.wheelTable),
     // Words that lie with generated answers are those of one kind of sentence alone.
     extractor: args.extractor ?? 'rules',
@@ -242,23 +229,25 @@ async function scoreRun(
   return { evaluation, output };
 }
 
-/** What does not depend on where answers come from. */
 const evaluationOptions = (
   args: MerUnibenchArguments,
-  notify: Notify,
-): Omit<EvaluationOptions, 'wheelTable' | 'openExtractor'> => ({
+  notify: CommonOptions['notify'],
+  setLevel: CommonOptions['setLevel'],
+): CommonOptions => ({
   ...{ protocol: args.protocol, seed: args.seed, notify },
   level: args.level ?? 1,
   allLevels: args['all-levels'],
   resamples: args.resamples ?? defaultResamples,
   ...(args.pick !== undefined && { pick: args.pick }),
   ...(args.extractor !== undefined && { extractor: args.extractor }),
+  ...(setLevel && { setLevel }),
 });
 
 /** What yargs does not check. */
 function checkUsage(args: MerUnibenchArguments): void {
   checkAnswersOptions(args);
   checkExtractorOptions(args);
+  checkSetLevelOptions(args);
   if (!Number.isSafeInteger(args.seed) || args.seed < 0) {
     throw usageError(`--seed is ${args.seed}; expected is a whole number from 0.`);
   }
@@ -276,6 +265,9 @@ function checkUsage(args: MerUnibenchArguments): void {
 function checkLevels(args: MerUnibenchArguments, metrics: readonly string[]): void {
   if (args['all-levels'] && !metrics.includes('ew')) {
     throw usageError('--all-levels is of open vocabularies: ovmerdplus, ovmerd and mer2025ov.');
+  }
+  if (args['set-level'] !== undefined && !metrics.includes('ew')) {
+    throw usageError('--set-level is of open vocabularies: ovmerdplus, ovmerd and mer2025ov.');
   }
   const onWheels = metrics.some((metric) => metric !== 'sentiment');
   for (const option of ['level', 'wheel-table'] as const) {

@@ -1,3 +1,4 @@
+import type { Options } from 'yargs';
 import type { EngineOptions } from '../engine/engines.ts';
 import type { ExtractorName, OpenedExtractor } from '../eval/mer-unibench/run.ts';
 import { usageError } from './errors.ts';
@@ -12,7 +13,45 @@ export interface ExtractorArguments {
   'llm-concurrency': number | undefined;
   'llm-cache': string | undefined;
   'llm-temperature': number | undefined;
+  /** Groups words by the same endpoint where it is `llm`. */
+  'set-level': 'wheel' | 'llm' | undefined;
+  'grouping-model': string | undefined;
 }
+
+/** In the form of `yargs.options`. */
+export const llmOptions = {
+  'llm-url': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Of an OpenAI-compatible endpoint, as in http://localhost:8000/v1',
+  },
+  'llm-model': {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'Its model; with --extractor local a model folder or an id of the hub, such as Qwen/Qwen2.5-7B-Instruct',
+  },
+  'llm-temperature': {
+    type: 'number',
+    requiresArg: true,
+    describe: 'With --extractor local: 0 (default) takes the most likely tokens; 0.7 is published',
+  },
+  'llm-key-variable': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Environment variable that holds the key; OPENAI_API_KEY by default',
+  },
+  'llm-concurrency': {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Requests at a time; 8 by default',
+  },
+  'llm-cache': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Folder of replies, so that nothing is asked twice; ~/.cache/affectgpt/llm by default',
+  },
+} as const satisfies Record<string, Options>;
 
 /** Which extractors an option is of. */
 const optionsOf = {
@@ -26,13 +65,15 @@ const optionsOf = {
 
 /** Options that would change nothing are refused, and what a model needs is asked for before anything is read. */
 export function checkExtractorOptions(args: ExtractorArguments): void {
-  const { extractor } = args;
+  const { extractor, 'set-level': setLevel } = args;
   for (const [option, extractors] of Object.entries(optionsOf)) {
     const isGiven = args[option as keyof typeof optionsOf] !== undefined;
     if (!isGiven || (extractors as readonly (ExtractorName | undefined)[]).includes(extractor)) continue;
+    const isOfEndpoint = (extractors as readonly ExtractorName[]).includes('llm');
+    if (isOfEndpoint && setLevel === 'llm' && !(option === 'llm-model' && args['grouping-model'])) continue;
     const named = extractors.join(' and ');
     throw usageError(
-      `--${option} is of the extractor ${named}; give --extractor ${extractors[0]}, or leave it out.`,
+      `--${option} is of the extractor ${named}${isOfEndpoint ? ' (and of --set-level llm)' : ''}; give --extractor ${extractors[0]}, or leave it out.`,
     );
   }
   const { 'llm-temperature': temperature } = args;

@@ -88,11 +88,23 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       })
       .option('top-k', { type: 'number', describe: 'Draw from this many of the most likely tokens' })
       .option('seed', { type: 'number', describe: 'Decides the draws' })
-      .check(({ clip, data, output }) => {
+      .check(({ clip, data, output, subtitle, split, json }) => {
         if ((clip === undefined) === (data === undefined)) {
           throw usageError('Give either a clip or --data with a manifest.');
         }
         if (data !== undefined && output === undefined) throw usageError('--data needs --output.');
+        const unused =
+          data === undefined
+            ? { '--output': output !== undefined, '--split': split !== undefined }
+            : { '--subtitle': subtitle !== undefined, '--json': json };
+        for (const [option, given] of Object.entries(unused)) {
+          if (!given) continue;
+          throw usageError(
+            data === undefined
+              ? `${option} is of --data; about one clip it says nothing. Leave it out.`
+              : `${option} is of a single clip; with --data it says nothing. Leave it out.`,
+          );
+        }
         return true;
       }),
   async handler(args) {

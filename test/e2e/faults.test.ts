@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { truncate, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ffmpeg } from '../data/make-media.ts';
 import { makeWorkspace, run, set } from './workspace.ts';
@@ -83,14 +84,25 @@ describe('clips', () => {
       third,
     ]);
     const settings = { 'data.manifest': manifest, 'data.onBadSample': 'skip', 'train.steps': 1 };
-    const { exitCode, err } = await run(
-      'train',
-      ...['--config', config],
-      ...set({ ...settings, output: path('skipped') }),
+    const training = (more: Parameters<typeof set>[0]) =>
+      run('train', ...['--config', config], ...set({ ...settings, output: path('skipped'), ...more }));
+    const refused = await training({});
+    expect(refused.exitCode).toBe(2);
+    expect(refused.err).toMatch(
+      /^error\[SAMPLES_SKIPPED_TOO_MANY\]: 2 of 3 .*badSampleLimit 0\.05 allows 1 /m,
     );
+    expect(existsSync(path('skipped'))).toBe(false);
+    const { exitCode, err } = await training({ 'data.badSampleLimit': 0.5 });
     expect(err).toMatch(/^Skipped: .*row 1: .*lost\.mp4$/m);
     expect(err).toMatch(/^Skipped: .*row 2, .*text\.mp4/m);
     expect(exitCode).toBe(0);
+    const log = await readFile(join(path('skipped'), 'log.txt'), 'utf8');
+    const lines = (await readFile(join(path('skipped'), 'skipped.jsonl'), 'utf8')).trim().split('\n');
+    const skipped = lines.map((line) => JSON.parse(line) as { name: string; reasons: string[] });
+    expect(skipped.map(({ name }) => name)).toEqual([first.name, second.name]);
+    for (const { name, reasons } of skipped) {
+      expect(log).toContain(`Skipped sample "${name}": ${reasons.join('; ')}`);
+    }
   });
 });
 

@@ -257,6 +257,22 @@ describe('eval compare', () => {
     expect(shown.out).toContain('**protocol differs: strict | paper**');
   });
 
+  it('writes what it prints, and a page', async () => {
+    const compare = ['eval', 'compare', path('epoch-1'), path('epoch-2'), '--resamples', '50'];
+    const printed = await succeed(...compare);
+    const { out, err } = await succeed(...compare, '--output', path('new', 'compared'));
+    expect(out).toBe(printed.out);
+    const files = ['compare.json', 'compare.md', 'compare.html'].map((name) => path('new', 'compared', name));
+    expect(err).toBe(`wrote ${files.join(', ')}\n`);
+    const [json, markdown, html] = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+    expect(html).toContain(`<dt>epoch-2</dt><dd>${path('epoch-2')}: epoch-2</dd>`);
+    expect(markdown).toBe(out);
+    expect(JSON.parse(json!)).toEqual(JSON.parse((await succeed(...compare, '--json')).out));
+    const onFile = await run(...compare, '--output', path('own', 'labels.csv'));
+    expect(onFile).toMatchObject({ exitCode: 2, out: '' });
+    expect(onFile.err).toMatch(/^error\[NOT_A_FOLDER\]: /);
+  });
+
   it.each([
     [[], 'USAGE', /two or more/],
     [['epoch-1'], 'USAGE', /two or more/],

@@ -10,6 +10,7 @@ import { alignmentFindings, type PredictionCheckpoint } from './predictions.ts';
 import { alignPredictions, type LabelSample, type SentimentSample } from './samples.ts';
 import { type Finding, scoringFinding, unmappedFindings } from './scoring-findings.ts';
 import { bestOf } from './selection.ts';
+import type { SetLevelScore } from './set-level.ts';
 import type { WheelLevel, WheelTable } from './tables.ts';
 
 /** How answers are scored: what the header of a report states. */
@@ -59,6 +60,8 @@ export type CheckpointEvaluation = CheckpointBase &
         readonly result: WheelResult;
         readonly samples: readonly LabelSample[];
         readonly twelve?: readonly number[];
+        /** Where it was asked for; of open vocabularies. */
+        readonly setLevel?: SetLevelScore;
       }
     | {
         readonly kind: 'sentiment';

@@ -70,6 +70,7 @@ export async function extractWithLlm<Kind extends keyof LlmExtraction>(
     model,
     items.map(({ name, text }) => ({ name, text: prompt(text) })),
     options,
+    'EXTRACTION_FAILED',
   );
   return new Map(
     items.map(({ name }, i) => {
@@ -114,11 +115,18 @@ export function llmExtractor(model: ChatModel, name = 'llm'): Extractor {
   };
 }
 
-/** Replies in the order of the prompts. */
-async function askAll(
+/**
+ * Asks a language model each prompt as one user message.
+ *
+ * @returns replies in the order of the prompts
+ * @param code of the error that names all prompts without a usable reply
+ * @throws InputError with this code; what the model throws that concerns every prompt
+ */
+export async function askAll(
   model: ChatModel,
   prompts: readonly NamedText[],
   { signal, onProgress }: ExtractionOptions,
+  code: 'EXTRACTION_FAILED' | 'GROUPING_FAILED',
 ): Promise<ChatReply[]> {
   const stop = new AbortController();
   const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
@@ -135,18 +143,18 @@ async function askAll(
         if (either.aborted) return;
         const ofOne = error instanceof InputError && failuresOfOne.includes(error.code);
         if (!ofOne) stop.abort(error);
-        else if (faults.push(`"${name}": ${error.message}`) >= mostFailures) stop.abort(failed(faults));
+        else if (faults.push(`"${name}": ${error.message}`) >= mostFailures) stop.abort(failed(faults, code));
       }
     }),
   );
   either.throwIfAborted();
-  if (faults.length > 0) throw failed(faults);
+  if (faults.length > 0) throw failed(faults, code);
   return replies;
 }
 
-const failed = (faults: readonly string[]): InputError =>
+const failed = (faults: readonly string[], code: string): InputError =>
   new InputError(
-    'EXTRACTION_FAILED',
+    code,
     `The language model gave no usable reply about ${faults.length} texts${faults.length >= mostFailures ? ', and no more were asked about' : ''}: ${listFaults(faults)}`,
   );
 

@@ -6,6 +6,9 @@ export const publishedSampling = {
   maxTokens: 512,
 } as const;
 
+/** How the published set-level evaluation of 2024 asks for groups; there of gpt-3.5-turbo-16k-0613. */
+export const groupingSampling = { temperature: 0, maxTokens: 1000 } as const;
+
 /** Asks for the emotion words of an answer. */
 export function extractionPrompt(answer: string): string {
   return [
@@ -35,7 +38,7 @@ export function sentimentPrompt(openset: string): string {
   ].join(' '.repeat(13));
 }
 
-/** Asks for groups of the same meaning, for the set-level metric of 2024 (there of gpt-3.5-turbo-16k-0613, temperature 0). */
+/** Asks for groups of the same meaning, for the set-level metric of 2024 (`groupingSampling`). */
 export function groupingPrompt(words: readonly string[]): string {
   return [
     'Please assume the role of an expert in the field of emotions.',

@@ -18,6 +18,7 @@ import { type PredictionSet, readPredictions } from './predictions.ts';
 import type { Evaluation } from './report/json.ts';
 import type { Finding } from './scoring-findings.ts';
 import { selectCheckpoint } from './selection.ts';
+import { type SetLevelGrouping, setLevelDetail, withSetLevel } from './set-level.ts';
 import type { WheelTable } from './tables.ts';
 
 export const EXTRACTORS = ['stored', 'rules', 'llm', 'local'] as const;
@@ -38,6 +39,8 @@ export interface EvaluationOptions extends ScoringSettings {
   readonly extractor?: ExtractorName;
   /** Makes the extractor that was chosen, once and only where one is needed. */
   readonly openExtractor: (name: Exclude<ExtractorName, 'stored'>) => Promise<OpenedExtractor>;
+  /** Scores open vocabularies by the set-level metric of 2024 too. */
+  readonly setLevel?: SetLevelGrouping;
   readonly notify: (message: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -130,7 +133,7 @@ export async function evaluateAnswers(
     for (const { key, labels, findings, kind, checkpoints } of sets) {
       const found: ExtractedCheckpoint[] = [];
       for (const checkpoint of checkpoints) {
-        const progress = progressOf(`${key} ${checkpoint.name}`, options);
+        const progress = progressOf(`${key} ${checkpoint.name}`, 'extracting', options);
         found.push({
           checkpoint,
           extracted:
@@ -144,11 +147,17 @@ export async function evaluateAnswers(
   } finally {
     await opened?.dispose?.();
   }
-  const evaluated = extracted.map((set) => evaluateSet(set, settings));
+  const { setLevel } = options;
+  const evaluated: SetEvaluation[] = [];
+  for (const set of extracted.map((one) => evaluateSet(one, settings))) {
+    const progress = (name: string) => progressOf(`${set.key} ${name}`, 'grouping', options);
+    evaluated.push(setLevel === undefined ? set : await withSetLevel(set, setLevel, settings, progress));
+  }
   for (const set of evaluated) for (const message of findingMessages(set)) options.notify(message);
   return {
     ...{ settings, extractor: name, sets: evaluated, means: meanScores(evaluated, settings) },
     ...(opened?.detail !== undefined && { extractorDetail: opened.detail }),
+    ...(setLevel && { setLevel: setLevelDetail(setLevel, settings) }),
   };
 }
 
@@ -156,7 +165,8 @@ export async function evaluateAnswers(
 export function findingMessages({ findings, checkpoints }: SetEvaluation): string[] {
   const alike = new Map<string, Finding[]>();
   for (const finding of checkpoints.flatMap((checkpoint) => checkpoint.findings)) {
-    alike.set(finding.kind, [...(alike.get(finding.kind) ?? []), finding]);
+    const what = `${finding.kind}${phraseOf(finding)}`;
+    alike.set(what, [...(alike.get(what) ?? []), finding]);
   }
   const ofCheckpoints = Array.from(alike.values(), ([first, ...others]) => {
     if (others.length === 0) return first!.message;
@@ -167,8 +177,16 @@ export function findingMessages({ findings, checkpoints }: SetEvaluation): strin
   return [...findings.map(({ message }) => message), ...ofCheckpoints];
 }
 
+/** What a finding says without file and counts: rows of one file may be unreadable for several reasons. */
+const phraseOf = ({ file, message }: Finding): string =>
+  message.slice(file.length, message.indexOf(' (', file.length));
+
 /** A line every so often: asking a language model takes long. */
-function progressOf(title: string, { notify, signal }: Pick<EvaluationOptions, 'notify' | 'signal'>) {
+function progressOf(
+  title: string,
+  purpose: 'extracting' | 'grouping',
+  { notify, signal }: Pick<EvaluationOptions, 'notify' | 'signal'>,
+) {
   const interval = 10_000;
   let last = Date.now();
   return {
@@ -176,7 +194,7 @@ function progressOf(title: string, { notify, signal }: Pick<EvaluationOptions, '
     onProgress: (done: number, total: number) => {
       if (Date.now() - last < interval) return;
       last = Date.now();
-      notify(`${title}: ${done} of ${total} questions to the extracting model are answered`);
+      notify(`${title}: ${done} of ${total} questions to the ${purpose} model are answered`);
     },
   };
 }

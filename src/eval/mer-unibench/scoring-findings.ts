@@ -18,6 +18,12 @@ export type ScoringFindingKind =
   | 'no-words'
   /** Answers that are no sentiment: negative under `paper`, wrong under `strict`. */
   | 'no-sentiment'
+  /** Replies about groups of the set level in which no word of the question is; each word stands alone. */
+  | 'groups-unreadable'
+  /** Replies about groups of the set level that leave out words of the question; these stand alone. */
+  | 'groups-incomplete'
+  /** Replies about groups of the set level that were cut; read as far as they go. */
+  | 'groups-cut'
   /** Samples with the valence 0, which `paper` leaves out. */
   | 'neutral-left-out'
   /** No checkpoint has a score. */

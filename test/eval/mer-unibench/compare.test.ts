@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compareReports } from '../../../src/eval/mer-unibench/compare/compare.ts';
 import { comparisonJson, comparisonMarkdown } from '../../../src/eval/mer-unibench/compare/format.ts';
+import { comparisonHtml } from '../../../src/eval/mer-unibench/compare/html.ts';
 import { readReport } from '../../../src/eval/mer-unibench/compare/read-report.ts';
 import { publishedResults } from '../../../src/eval/mer-unibench/published-results.ts';
 import { writeReport } from '../../../src/eval/mer-unibench/report/write.ts';
@@ -95,6 +96,22 @@ describe('comparing reports', () => {
     expect(json.paired[0]).toMatchObject({ report: 'bad', against: 'good', dataset: 'mer2023' });
   });
 
+  it('shows the same on a page, with bars', async () => {
+    const good = await report(setsOf(20), {}, 'good');
+    const bad = await report(setsOf(3), {}, '<b>bad');
+    const comparison = compareReports([await readReport(good), await readReport(bad)], options);
+    const html = comparisonHtml(comparison);
+    // MER2023, CH-SIMS and their mean, with a bar of each report.
+    expect(html.match(/<svg /g)).toHaveLength(3);
+    expect(html.match(/class="bar"/g)).toHaveLength(6);
+    expect(html).toContain('<h3>mean of 2 sets</h3>');
+    expect(html).toContain('<td>good</td><td class="number">95.00</td>');
+    expect(html).toContain('<h2>Differences to good</h2>');
+    expect(html).toContain('<td>&lt;b&gt;bad</td><td>mean of 2 sets</td><td class="number">-');
+    expect(html).toContain('not comparable with scores under &quot;strict&quot;');
+    expect(html).not.toMatch(/<b>|<script|https?:|url\(/);
+  });
+
   it('refuses what was made in different ways, unless told to show it as such', async () => {
     const strict = await readReport(await report(setsOf(3), {}, 'strict'));
     const paper = await readReport(await report(setsOf(3), { protocol: 'paper' }, 'paper'));
@@ -108,6 +125,10 @@ describe('comparing reports', () => {
       '- **protocol differs: strict | paper**\n- **word table differs: corrected | published**\n',
     );
     expect(text).not.toContain('## Differences');
+    const html = comparisonHtml(comparison);
+    expect(html).toContain('<dt>protocol</dt><dd><strong>differs: strict | paper</strong></dd>');
+    expect(html).toContain('nothing is tested.</p>');
+    expect(html).not.toContain('<h2>Differences');
     expect(() => compareReports([strict], options)).toThrow(/two or more/);
   });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { MEANS } from '../../../src/eval/mer-unibench/evaluate.ts';
+import { finding } from '../../../src/eval/mer-unibench/findings.ts';
 import { contractJson } from '../../../src/eval/mer-unibench/report/json.ts';
-import { chooseWheelTable } from '../../../src/eval/mer-unibench/run.ts';
+import { chooseWheelTable, findingMessages } from '../../../src/eval/mer-unibench/run.ts';
 import { bestOf, selectCheckpoint } from '../../../src/eval/mer-unibench/selection.ts';
 import { evaluateGiven, type GivenSet } from './scored.ts';
 
@@ -166,6 +167,21 @@ describe('what was found', () => {
     expect(alike).toContain(
       'mer2023/one: labelled samples without prediction (1): d. Likewise in 1 more files: 3.',
     );
+  });
+
+  it('keeps apart what is of one kind and not alike', async () => {
+    const { evaluation } = await evaluateGiven([mer2023], { pick: 'one' });
+    const [set] = evaluation.sets;
+    const file = 'a (copy).jsonl';
+    const of = ['row 1'];
+    const findings = ['rows without a name', 'rows whose labels cannot be read'].map((what) =>
+      finding('unreadable', file, of, what),
+    );
+    const checkpoints = [{ ...set!.checkpoints[0]!, findings }];
+    expect(findingMessages({ ...set!, findings: [], checkpoints })).toEqual([
+      'a (copy).jsonl: rows without a name (1): row 1.',
+      'a (copy).jsonl: rows whose labels cannot be read (1): row 1.',
+    ]);
   });
 
   it('does not depend on the order of anything', async () => {

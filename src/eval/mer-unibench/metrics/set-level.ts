@@ -5,7 +5,6 @@ import type { WheelLevel, WheelNumber } from '../tables.ts';
 import { normalizeWord } from '../words.ts';
 import { overlap } from './groups.ts';
 import type { SampleCounts } from './result.ts';
-import { mean } from './result.ts';
 
 /**
  * Sorts the labels and predictions of one sample, each word once, into groups of the same meaning. A word that is in no
@@ -41,8 +40,8 @@ export interface SetLevelResult {
  */
 export function scoreSetLevel(samples: readonly LabelSample[], group: SetGrouper): SetLevelResult {
   const perSample = inOrder(samples).map(({ name, labels, predicted }) => {
-    const truth = words(labels);
-    const answer = words(predicted);
+    const truth = setWords(labels);
+    const answer = setWords(predicted);
     if (truth.length === 0) return { name, accuracy: null, recall: null };
     const head = new Map<string, string>();
     for (const one of group([...new Set([...truth, ...answer])], name)) {
@@ -57,17 +56,22 @@ export function scoreSetLevel(samples: readonly LabelSample[], group: SetGrouper
       recall: common / truthGroups.length,
     };
   });
-  const meanOf = (key: 'accuracy' | 'recall', counts?: SampleCounts) =>
-    mean(
-      perSample.flatMap((sample, i) => {
-        const value = sample[key];
-        return value === null ? [] : Array<number>(counts?.[i] ?? 1).fill(value);
-      }),
-    );
+  const counted = perSample.flatMap(({ accuracy, recall }, i) =>
+    accuracy === null || recall === null ? [] : [{ accuracy, recall, i }],
+  );
+  const meanOf = (key: 'accuracy' | 'recall', counts?: SampleCounts) => {
+    let [sum, drawn] = [0, 0];
+    for (const sample of counted) {
+      const count = counts?.[sample.i] ?? 1;
+      sum += count * sample[key];
+      drawn += count;
+    }
+    return sum / drawn;
+  };
   const average = (counts?: SampleCounts) => (meanOf('accuracy', counts) + meanOf('recall', counts)) / 2;
   return {
     n: perSample.length,
-    nScored: perSample.filter(({ recall }) => recall !== null).length,
+    nScored: counted.length,
     ...{ accuracy: meanOf('accuracy'), recall: meanOf('recall'), average: average() },
     perSample,
     scoreOf: average,
@@ -89,6 +93,7 @@ export function wheelGrouper(grouping: Grouping, wheel: WheelNumber, level: Whee
   };
 }
 
-const words = (list: readonly string[]): string[] => [
+/** The words of one side of a sample: lower case, each once. */
+export const setWords = (list: readonly string[]): string[] => [
   ...new Set(list.map(normalizeWord).filter((word) => word !== '')),
 ];

@@ -13,6 +13,7 @@ import {
   headerRows,
   metricTable,
   scoreTable,
+  setLevelTable,
   twelveTable,
   wheelConfusion,
   wheelTable,
@@ -63,7 +64,7 @@ export function reportHtml(evaluation: Evaluation): string {
 
 function setSection(set: SetEvaluation, evaluation: Evaluation): string {
   const { chosen, dataset } = set;
-  const tables = [metricTable(set), wheelTable(set), twelveTable(set)].filter(
+  const tables = [metricTable(set), wheelTable(set), twelveTable(set), setLevelTable(set)].filter(
     (table): table is Table => table !== undefined,
   );
   const findings = findingsOf(set).map(({ message }) => `<li>${escapeHtml(message)}</li>`);

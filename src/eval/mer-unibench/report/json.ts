@@ -2,6 +2,7 @@ import { packageVersion } from '../../../config/package-folder.ts';
 import { checkpointJson, jsonNumber } from '../checkpoint-json.ts';
 import type { CheckpointEvaluation, MeanScore, ScoringSettings, SetEvaluation } from '../evaluate.ts';
 import type { Interval } from '../metrics/bootstrap.ts';
+import type { SetLevelScore } from '../set-level.ts';
 
 /** One run of the benchmark: what all reports are made of. */
 export interface Evaluation {
@@ -10,6 +11,8 @@ export interface Evaluation {
   readonly extractor: string;
   /** Which language model, asked how. */
   readonly extractorDetail?: string;
+  /** How words were grouped for the set-level metric, where it was asked for. */
+  readonly setLevel?: string;
   readonly sets: readonly SetEvaluation[];
   readonly means: readonly MeanScore[];
 }
@@ -61,8 +64,32 @@ export const intervalJson = ({ low, high, confidence, resamples }: Interval) => 
   ...{ low: jsonNumber(low), high: jsonNumber(high), confidence, resamples },
 });
 
+function setLevelJson({ result, interval }: SetLevelScore) {
+  const { accuracy, recall, average, n, nScored } = result;
+  return {
+    ...{
+      accuracy: jsonNumber(accuracy),
+      recall: jsonNumber(recall),
+      average: jsonNumber(average),
+      n,
+      nScored,
+    },
+    ...(interval && { interval: intervalJson(interval) }),
+  };
+}
+
+/** With the groups of a language model, where it was asked about this sample. */
+function setLevelSampleJson(setLevel: SetLevelScore | undefined, i: number) {
+  if (setLevel === undefined) return {};
+  const { name, accuracy, recall } = setLevel.result.perSample[i]!;
+  const groups = setLevel.groups?.get(name);
+  return { setLevel: { accuracy, recall, ...(groups && { groups }) } };
+}
+
 /** One sample as `report.json` has it: words and score, and the score on each wheel (null: not counted there). */
-function* sampleJson({ kind, result, samples, texts }: CheckpointEvaluation) {
+function* sampleJson(checkpoint: CheckpointEvaluation) {
+  const { kind, result, samples, texts } = checkpoint;
+  const setLevel = checkpoint.kind === 'labels' ? checkpoint.setLevel : undefined;
   for (let i = 0; i < samples.length; i++) {
     const { name } = samples[i]!;
     const text = texts.get(name);
@@ -71,7 +98,7 @@ function* sampleJson({ kind, result, samples, texts }: CheckpointEvaluation) {
       const { labels, predicted } = samples[i]!;
       const { score, perWheel } = result.perSample[i]!;
       const wheels = perWheel.map((wheel) => wheel?.score ?? null);
-      yield { name, score, wheels, labels, predicted, ...said };
+      yield { name, score, wheels, labels, predicted, ...said, ...setLevelSampleJson(setLevel, i) };
     } else {
       const { value, predicted } = samples[i]!;
       yield { name, score: result.perSample[i]!.score, value: jsonNumber(value), predicted, ...said };
@@ -84,12 +111,13 @@ function* sampleJson({ kind, result, samples, texts }: CheckpointEvaluation) {
  * sample on a line of its own.
  */
 export function* reportJsonText(evaluation: Evaluation): Generator<Uint8Array> {
-  const { settings, extractor, extractorDetail, sets, means } = evaluation;
+  const { settings, extractor, extractorDetail, setLevel, sets, means } = evaluation;
   const { protocol, wheelTable, level, seed, resamples } = settings;
   const header = {
     ...{ format: reportFormat, version: reportVersion, program: packageVersion() },
     ...{ protocol, wheelTable, level, extractor, extractorDetail: extractorDetail ?? null, seed },
     resamples: protocol === 'paper' ? null : resamples,
+    ...(setLevel !== undefined && { setLevel }),
     means: means.map(({ key, score, sets: members, of, interval }) => ({
       ...{ key, score: jsonNumber(score), sets: members, of },
       ...(interval && { interval: intervalJson(interval) }),
@@ -109,6 +137,8 @@ export function* reportJsonText(evaluation: Evaluation): Generator<Uint8Array> {
       const about = {
         ...checkpointFigures(checkpoint),
         ...(interval && { interval: intervalJson(interval) }),
+        ...(checkpoint.kind === 'labels' &&
+          checkpoint.setLevel && { setLevel: setLevelJson(checkpoint.setLevel) }),
         ...('classes' in result && { classes: result.classes, confusion: result.confusion }),
         ...{ files, findings },
       };

@@ -6,6 +6,7 @@ import {
   headerRows,
   metricTable,
   scoreTable,
+  setLevelTable,
   twelveTable,
   wheelTable,
 } from './tables.ts';
@@ -13,11 +14,12 @@ import {
 /** Scores as the papers lay them out; also what the command prints. */
 export function scoresMarkdown(evaluation: Evaluation): string {
   const header = headerRows(evaluation).map(([key, value]) => `- ${key}: ${value}\n`);
-  const twelve = evaluation.sets.map((set) => {
-    const table = twelveTable(set);
-    return table === undefined ? '' : `\n${set.dataset.title}\n\n${markdownTable(table)}`;
-  });
-  return `${header.join('')}\n${markdownTable(scoreTable(evaluation))}${twelve.join('')}`;
+  const more = evaluation.sets.flatMap((set) =>
+    [twelveTable(set), setLevelTable(set)].map((table) =>
+      table === undefined ? '' : `\n${set.dataset.title}\n\n${markdownTable(table)}`,
+    ),
+  );
+  return `${header.join('')}\n${markdownTable(scoreTable(evaluation))}${more.join('')}`;
 }
 
 /** `report.md` */

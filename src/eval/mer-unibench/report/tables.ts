@@ -11,7 +11,13 @@ const protocols = {
 } as const;
 
 /** What a report states before any figure. */
-export function headerRows({ settings, extractor, extractorDetail, sets }: Evaluation): [string, string][] {
+export function headerRows({
+  settings,
+  extractor,
+  extractorDetail,
+  setLevel,
+  sets,
+}: Evaluation): [string, string][] {
   const { protocol, wheelTable, level, seed, resamples } = settings;
   const checkpoints = [...new Set(sets.flatMap(({ chosen }) => chosen?.name ?? []))];
   const intervals =
@@ -23,6 +29,7 @@ export function headerRows({ settings, extractor, extractorDetail, sets }: Evalu
     ['checkpoint', checkpoints.join(', ') || 'none has a score'],
     ['word table', `${wheelTable}, level ${level} of the wheels`],
     ['extractor', extractorDetail === undefined ? extractor : `${extractor}: ${extractorDetail}`],
+    ...(setLevel === undefined ? [] : [['set level', setLevel] satisfies [string, string]]),
     ['seed', String(seed)],
     ['intervals', intervals],
   ];
@@ -165,6 +172,19 @@ export function twelveTable({ chosen }: SetEvaluation): Table | undefined {
       : `wheel ${step.wheel}, level ${step.level}`,
   );
   return { head: ['grouping', 'F'], rows: titles.map((title, i) => [title, percent(chosen.twelve![i])]) };
+}
+
+/** The set-level metric of all checkpoints, where that was asked for. */
+export function setLevelTable({ checkpoints }: SetEvaluation): Table | undefined {
+  const rows = checkpoints.flatMap((checkpoint) => {
+    if (checkpoint.kind !== 'labels' || checkpoint.setLevel === undefined) return [];
+    const { result, interval } = checkpoint.setLevel;
+    const { accuracy, recall, average, nScored, n } = result;
+    const scores = [accuracy, recall, average].map(percent);
+    return [[checkpoint.name, ...scores, intervalText(interval) || '–', String(nScored), String(n)]];
+  });
+  if (rows.length === 0) return undefined;
+  return { head: ['set level', 'Accuracy_s', 'Recall_s', 'Avg', '95 % of Avg', 'scored', 'of'], rows };
 }
 
 export interface ConfusionCounts {
