@@ -56,7 +56,7 @@ const choices: CommandModule<object, ChoicesArguments> = {
     // Checked by the same schema as the file.
     const config = parseConfig(
       { ...saved, evaluation: { ...saved.evaluation, ...given } },
-      'the command line',
+      'given on the command line',
     );
     const { planChoices } = await import('../eval/choice-plan.ts');
     const { evaluateChoices } = await import('../eval/choices.ts');

@@ -122,7 +122,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
     // Checked by the same schema as the file.
     const config = parseConfig(
       { ...saved, generation: { ...saved.generation, ...given } },
-      'the command line',
+      'given on the command line',
     );
     const { answerClips } = await import('../predict/answer-clips.ts');
     const { asksQuestion, defaultQuestion } = await import('../predict/question.ts');
