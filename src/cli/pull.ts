@@ -46,7 +46,11 @@ export const pullCommand: CommandModule<object, PullArguments> = {
         default: [] as string[],
         describe: 'Set one key of the configuration; may be given many times',
       })
-      .option('quiet', { type: 'boolean', default: false, describe: 'No progress, only errors' })
+      .option('quiet', {
+        type: 'boolean',
+        default: false,
+        describe: 'No progress; only errors and waits for another attempt',
+      })
       .epilogue(
         'Environment: HF_TOKEN (or a login with "hf auth login"), HF_ENDPOINT (a mirror), HF_HUB_CACHE or HF_HOME (where files go).',
       ),
@@ -61,9 +65,12 @@ export const pullCommand: CommandModule<object, PullArguments> = {
     const progress = await import('./pull-progress.ts');
     const display = quiet ? undefined : new progress.PullProgressDisplay(process.stderr);
     const notify = (message: string) => display?.message(message);
+    // Half a minute of silence would look like a stall.
+    const retrying =
+      display === undefined ? (message: string) => void process.stderr.write(`${message}\n`) : notify;
     const configured = config === undefined ? [] : await missingModels(config, set, notify);
     const named = (await parseAll(ids)).map((reference) => ({ reference, include }));
-    await pullAll([...named, ...configured], notify, display);
+    await pullAll([...named, ...configured], { notify, retrying, display });
   },
 };
 
@@ -118,20 +125,26 @@ async function missingModels(
 /** Plans all before the first is downloaded, so that mistakes and a full disk show at once. */
 async function pullAll(
   downloads: readonly Download[],
-  notify: (message: string) => void,
-  display: PullProgressDisplay | undefined,
+  {
+    notify,
+    retrying,
+    display,
+  }: {
+    readonly notify: (message: string) => void;
+    readonly retrying: (message: string) => void;
+    readonly display: PullProgressDisplay | undefined;
+  },
 ): Promise<void> {
   const { hubSettings } = await import('../hub/environment.ts');
-  const { defaultRetryPolicy } = await import('../hub/request.ts');
+  const { defaultRetryPolicy, TransientFailure } = await import('../io/retries.ts');
   const { checkSpace, planPull, runPull } = await import('../hub/pull.ts');
-  const { TransientFailure } = await import('../hub/refusals.ts');
   const stop = stopOnSignals();
   try {
     const connection: HubConnection = {
       settings: hubSettings(),
       retries: defaultRetryPolicy,
       signal: stop.signal,
-      notify,
+      notify: retrying,
     };
     const plans: PullPlan[] = [];
     const faults: InputError[] = [];

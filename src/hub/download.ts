@@ -3,11 +3,12 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InputError } from '../errors.ts';
 import { fileError, readInto } from '../io/filesystem.ts';
+import { TransientFailure } from '../io/retries.ts';
 import { fileBytes } from './cache.ts';
 import type { RepositoryFile } from './listing.ts';
 import { claimPartial, type Partial, releasePartial, removePartials } from './partial.ts';
 import type { ModelReference } from './reference.ts';
-import { rangeRefused, TransientFailure } from './refusals.ts';
+import { rangeRefused } from './refusals.ts';
 import { connectionFailure, type HubConnection, request, withRetries } from './request.ts';
 
 /** A file to be fetched. */

@@ -25,12 +25,12 @@ export function isSafePath(name: string): boolean {
   return name.length <= 1024 && !name.split('/').some(isUnsafe);
 }
 
-/** Reads `id` or `id@revision`; undefined for anything else, such as a folder. */
+/** Reads `id` or `id@revision`; undefined for anything else, such as a folder or a revision with another `@`. */
 export function parseReference(text: string): ModelReference | undefined {
   const at = text.indexOf('@');
   const id = at < 0 ? text : text.slice(0, at);
   const revision = at < 0 ? defaultRevision : text.slice(at + 1);
-  return isModelId(id) && isSafePath(revision) ? { id, revision } : undefined;
+  return isModelId(id) && isSafePath(revision) && !revision.includes('@') ? { id, revision } : undefined;
 }
 
 /** `id`, or `id@revision` where that is not `main`. */

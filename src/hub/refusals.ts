@@ -1,4 +1,5 @@
 import { InputError } from '../errors.ts';
+import { retryAfter, TransientFailure } from '../io/retries.ts';
 import type { HubSettings } from './environment.ts';
 import { formatReference, type ModelReference } from './reference.ts';
 
@@ -12,33 +13,10 @@ export interface RequestSubject {
 /** Code of a failure after which a file is fetched from its beginning. */
 export const rangeRefused = 'HUB_RANGE_REFUSED';
 
-/** A failure that another attempt may mend. What it becomes when all attempts are used up is `error`. */
-export class TransientFailure extends Error {
-  readonly error: InputError;
-  /** As the server asked, in milliseconds. */
-  readonly retryAfter: number | undefined;
-
-  constructor(error: InputError, retryAfter?: number) {
-    super(error.message, { cause: error });
-    this.error = error;
-    this.retryAfter = retryAfter;
-  }
-}
-
 /** Text of a server, fit to be shown: one line, not endless, without control characters. */
 function shown(text: string | null): string {
   const line = (text ?? '').replace(/[^\x20-\x7e\u00a0-\uffff]+/g, ' ').trim();
   return line === '' ? '' : ` The server says: ${line.slice(0, 200)}`;
-}
-
-/** `Retry-After` (seconds or a date) or the hub's `RateLimit: "api";r=0;t=55`, in milliseconds. */
-export function retryAfter(headers: Headers, now = Date.now()): number | undefined {
-  const value = headers.get('retry-after')?.trim();
-  if (value !== undefined && /^\d+$/.test(value)) return Number(value) * 1000;
-  const date = value === undefined ? Number.NaN : Date.parse(value);
-  if (!Number.isNaN(date)) return Math.max(0, date - now);
-  const seconds = /;\s*t\s*=\s*(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1];
-  return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
 /** Turns an answer that is no success into the error that it means for the user. */

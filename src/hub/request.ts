@@ -1,19 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InputError } from '../errors.ts';
+import { attemptsWorth, type RetryPolicy, TransientFailure } from '../io/retries.ts';
 import type { HubSettings } from './environment.ts';
-import { type RequestSubject, refusal, TransientFailure } from './refusals.ts';
-
-/** How often, and how patiently, something is tried again. */
-export interface RetryPolicy {
-  /** Attempts in a row without progress. */
-  readonly attempts: number;
-  /** Milliseconds before the second attempt; doubled for each one after it. */
-  readonly firstWait: number;
-  /** A server that asks for more milliseconds than this ends the attempts. */
-  readonly longestWait: number;
-}
-
-export const defaultRetryPolicy: RetryPolicy = { attempts: 6, firstWait: 1000, longestWait: 300_000 };
+import { type RequestSubject, refusal } from './refusals.ts';
 
 /** All that talking to the hub needs. */
 export interface HubConnection {
@@ -107,6 +96,8 @@ export function connectionFailure(connection: HubConnection, error: unknown, hos
       `The connection to ${host} failed: ${cause.message || cause.name}${code}. Check the network; HF_ENDPOINT (now ${settings.endpoint}) may name a mirror.${proxy}`,
       { cause: error },
     ),
+    undefined,
+    attemptsWorth(cause),
   );
 }
 
@@ -129,13 +120,15 @@ export async function withRetries<T>(
       if (!(failure instanceof TransientFailure)) throw failure;
       failures = progressed() ? 1 : failures + 1;
       const { error } = failure;
+      const attempts = Math.min(retries.attempts, failure.attempts ?? retries.attempts);
       const wait =
         failure.retryAfter ?? Math.min(retries.firstWait * 2 ** (failures - 1), retries.longestWait);
       const seconds = Math.ceil(wait / 1000);
-      if (failures >= retries.attempts) {
+      if (failures >= attempts) {
+        const times = failures === 1 ? 'one attempt' : `${failures} attempts`;
         throw new InputError(
           error.code,
-          `${error.message} Given up after ${failures} attempts; the same command goes on from here.`,
+          `${error.message} Given up after ${times}; the same command goes on from here.`,
           { cause: failure },
         );
       }
@@ -146,9 +139,7 @@ export async function withRetries<T>(
           { cause: failure },
         );
       }
-      notify(
-        `${error.message} Trying again in ${seconds} s (attempt ${failures + 1} of ${retries.attempts}).`,
-      );
+      notify(`${error.message} Trying again in ${seconds} s (attempt ${failures + 1} of ${attempts}).`);
       await sleep(wait, undefined, { signal }).catch(() => {
         throw signal.reason;
       });

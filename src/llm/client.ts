@@ -1,5 +1,5 @@
-import { defaultRetryPolicy } from '../hub/request.ts';
 import { limiter } from '../io/limiter.ts';
+import { defaultRetryPolicy } from '../io/retries.ts';
 import {
   AnswerCache,
   type GivenAnswer,

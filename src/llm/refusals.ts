@@ -1,6 +1,6 @@
 import { InputError } from '../errors.ts';
-import { retryAfter, TransientFailure } from '../hub/refusals.ts';
 import { isJsonObject } from '../io/json.ts';
+import { retryAfter, TransientFailure } from '../io/retries.ts';
 import type { Endpoint } from './settings.ts';
 
 const longestShown = 300;

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.ts';
-import { TransientFailure } from '../hub/refusals.ts';
 import { isJsonObject } from '../io/json.ts';
+import { attemptsWorth, TransientFailure } from '../io/retries.ts';
 import type { GivenAnswer, Question } from './answer-cache.ts';
 import { refusal, serverMessage, shown } from './refusals.ts';
 import type { Endpoint } from './settings.ts';
@@ -70,6 +70,8 @@ function connectionFailure(error: unknown, endpoint: Endpoint): unknown {
       'LLM_UNREACHABLE',
       `The connection to ${endpoint.url} failed: ${shown(cause.message || cause.name, endpoint)}${code}. Check the base URL, the server and the network.`,
     ),
+    undefined,
+    attemptsWorth(cause),
   );
 }
 

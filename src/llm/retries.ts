@@ -1,7 +1,6 @@
 import { setTimeout as timer } from 'node:timers/promises';
 import { InputError } from '../errors.ts';
-import { TransientFailure } from '../hub/refusals.ts';
-import type { RetryPolicy } from '../hub/request.ts';
+import { type RetryPolicy, TransientFailure } from '../io/retries.ts';
 
 export interface Patience {
   readonly policy: RetryPolicy;
@@ -26,13 +25,14 @@ export async function withPatience<T>(
   signal: AbortSignal,
   attempt: () => Promise<T>,
 ): Promise<T> {
-  const { attempts, firstWait, longestWait } = policy;
+  const { firstWait, longestWait } = policy;
   for (let failures = 1; ; failures++) {
     try {
       return await attempt();
     } catch (failure) {
       if (!(failure instanceof TransientFailure)) throw failure;
       const { error, retryAfter } = failure;
+      const attempts = Math.min(policy.attempts, failure.attempts ?? policy.attempts);
       if (failures >= attempts) {
         const times = failures === 1 ? 'one attempt' : `${failures} attempts`;
         throw new InputError(error.code, `${error.message} Given up after ${times}.`);

@@ -1,7 +1,7 @@
 import { InputError } from '../errors.ts';
 import type { Environment } from '../hub/environment.ts';
-import type { RetryPolicy } from '../hub/request.ts';
 import type { JsonValue } from '../io/json.ts';
+import type { RetryPolicy } from '../io/retries.ts';
 
 /** How replies are drawn. What is left out is left to the server. */
 export interface Sampling {

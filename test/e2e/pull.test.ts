@@ -99,12 +99,22 @@ describe('affectgpt pull', () => {
     expect((await run('./models', 'https://x')).err).toMatch(
       /^error\[HUB_ID_INVALID\]: "\.\/models", "https:/,
     );
+    expect((await run('org/llm@v1@v2')).err).toMatch(/^error\[HUB_ID_INVALID\]: "org\/llm@v1@v2" cannot be/);
     expect((await run()).err).toMatch(/^error\[USAGE\]: Name a model/);
     expect((await run('org/llm', '--set', 'a=1')).err).toMatch(/^error\[USAGE\]: --set needs/);
     expect((await run('--config', 'a', '--include', 'b')).err).toMatch(/^error\[USAGE\]: --include needs/);
     expect((await run('org/llm', '--token', 'x')).err).toMatch(/^error\[USAGE\]: Unknown argument: token/);
     vi.stubEnv('HF_HUB_OFFLINE', '1');
     expect((await run('org/llm')).err).toMatch(/^error\[HUB_OFFLINE\]/);
+  });
+
+  it('says that it waits for another attempt, also where it is quiet', async () => {
+    server.faults.push({ path: /api\/models/, times: 1, host: 'hub', act: faults.status(503) });
+    const { exitCode, err } = await run('org/llm', '--quiet');
+    expect(exitCode).toBe(0);
+    expect(err).toMatch(
+      /^127\.0\.0\.1:\d+ answered 503 for org\/llm\..* Trying again in 1 s \(attempt 2 of 6\)\.\n$/,
+    );
   });
 
   it('stops on Ctrl-C so that the same command goes on', async () => {

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { retryAfter } from '../../src/hub/refusals.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { retryAfter } from '../../src/io/retries.ts';
 import { type Fault, faults } from '../support/hub-server.ts';
 import { bytes, firstCommit, hubWorkspace, pull, refusalOf } from './workspace.ts';
 
@@ -80,6 +80,35 @@ describe('a connection', () => {
     });
     const message = await refusalOf(pull(connection, id));
     expect(message).toMatch(/^HUB_UNREACHABLE: .*127\.0\.0\.1:1 .*HF_ENDPOINT.*NODE_USE_ENV_PROXY/);
+  });
+
+  it('is tried again only where that may help, and each wait is told', async () => {
+    const failing = async (code: string, message = code) => {
+      const cause = Object.assign(new Error(message), { code });
+      const fetching = vi
+        .spyOn(globalThis, 'fetch')
+        .mockRejectedValue(new TypeError('fetch failed', { cause }));
+      const { connection, messages } = await workspace.connect();
+      const refusal = await refusalOf(pull(connection, id));
+      const attempts = fetching.mock.calls.length;
+      fetching.mockRestore();
+      return { attempts, messages, refusal };
+    };
+    const refused = await failing('ECONNREFUSED');
+    expect(refused.attempts).toBe(3);
+    expect(refused.messages).toEqual([
+      expect.stringMatching(/ECONNREFUSED.* Trying again in 1 s \(attempt 2 of 3\)\.$/),
+      expect.stringMatching(/Trying again in 1 s \(attempt 3 of 3\)\.$/),
+    ]);
+    const unknown = await failing('ENOTFOUND', 'getaddrinfo ENOTFOUND hub.example');
+    expect(unknown.attempts).toBe(2);
+    expect(unknown.messages).toEqual([expect.stringContaining('(attempt 2 of 2)')]);
+    expect(unknown.refusal).toMatch(/^HUB_UNREACHABLE: .*hub\.example.*Given up after 2 attempts/);
+    for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID']) {
+      const { attempts, messages, refusal } = await failing(code);
+      expect({ attempts, messages }).toEqual({ attempts: 1, messages: [] });
+      expect(refusal).toMatch(/^HUB_UNREACHABLE: .*Given up after one attempt/);
+    }
   });
 
   it('that the user stops leaves what came', async () => {

@@ -29,6 +29,7 @@ describe('a reference', () => {
     'org/a..b',
     'org/.hidden',
     'org/name@',
+    'org/name@v1@v2',
     'org/name@../../etc',
     'org/name@a\\b',
     'C:\\models',

@@ -117,9 +117,17 @@ describe('what passes is tried again:', () => {
   });
 
   it('nor where nobody is there in the end', async () => {
+    const client = workspace.client({ baseUrl: 'http://127.0.0.1:2/v1' });
+    expect(await refusalOf(client.complete(user('a')))).toMatch(
+      /^LLM_UNREACHABLE: The connection to http:\/\/127\.0\.0\.1:2\/v1\/chat\/completions failed: .*ECONNREFUSED.*Given up after 4 attempts\.$/,
+    );
+  });
+
+  it('nor for long where waiting would not help', async () => {
+    // A port that fetch never connects to.
     const client = workspace.client({ baseUrl: 'http://127.0.0.1:1/v1' });
     expect(await refusalOf(client.complete(user('a')))).toMatch(
-      /^LLM_UNREACHABLE: The connection to http:\/\/127\.0\.0\.1:1\/v1\/chat\/completions failed: .*Given up after 4 attempts\.$/,
+      /^LLM_UNREACHABLE: .*Given up after one attempt\.$/,
     );
   });
 });
