@@ -42,3 +42,18 @@ export class CheckError extends AffectGptError {
     super(code, message, 1, options);
   }
 }
+
+/**
+ * What is thrown for several faults that were found: the one that there is, or one `NOT_READY` with the messages of all. What
+ * is no fault of the user's comes first, as it is.
+ *
+ * @param errors at least one
+ */
+export function asOneError(errors: readonly unknown[]): unknown {
+  const foreign = errors.find((error) => !(error instanceof InputError));
+  if (foreign !== undefined) return foreign;
+  const [first, ...more] = errors as readonly InputError[];
+  return more.length === 0
+    ? first
+    : new InputError('NOT_READY', (errors as readonly InputError[]).map(({ message }) => message).join('\n'));
+}

@@ -19,18 +19,25 @@ const listed = (text: string | undefined): string[] =>
     .map((word) => word.trim())
     .filter((word) => word !== '');
 
+/** Keys that `--dataset` takes. */
+async function knownDatasets(): Promise<string[]> {
+  const { trainingSets } = await import('../data/check/training-sets.ts');
+  const { benchmarkDatasets } = await import('../eval/mer-unibench/datasets.ts');
+  return [...new Set([...Object.keys(benchmarkDatasets), ...trainingSets])];
+}
+
 /** `affectgpt data check --dataset meld --root DIR` */
 const check: CommandModule<object, CheckArguments> = {
   command: 'check',
   describe: 'Check that a data set is complete as published, and write its manifest',
-  builder: (args) =>
-    args
+  builder: async (args) => {
+    const keys = (await knownDatasets()).join(', ');
+    return args
       .option('dataset', {
         type: 'string',
         requiresArg: true,
         demandOption: true,
-        describe:
-          'A set of MER-UniBench (meld, cmumosi, …) or to train on (mercaptionplus, ovmerd, meld-text)',
+        describe: `A set of MER-UniBench or to train on: ${keys}`,
       })
       .option('root', {
         type: 'string',
@@ -59,7 +66,8 @@ const check: CommandModule<object, CheckArguments> = {
         requiresArg: true,
         describe: 'manifest.jsonl to write where all is there; for data.manifest and eval --data',
       })
-      .option('json', { type: 'boolean', default: false, describe: 'Print the report as JSON' }),
+      .option('json', { type: 'boolean', default: false, describe: 'Print the report as JSON' });
+  },
   async handler(args) {
     const { mediaKinds } = await import('../data/check/clips.ts');
     const { formatReport, isWhole } = await import('../data/check/findings.ts');
@@ -75,8 +83,7 @@ const check: CommandModule<object, CheckArguments> = {
     const isBenchmark = Object.hasOwn(benchmarkDatasets, dataset);
     const isTraining = (trainingSets as readonly string[]).includes(dataset);
     if (!isBenchmark && !isTraining) {
-      const known = [...new Set([...Object.keys(benchmarkDatasets), ...trainingSets])];
-      throw usageError(`There is no data set "${dataset}". Known are ${known.join(', ')}.`);
+      throw usageError(`There is no data set "${dataset}". Known are ${(await knownDatasets()).join(', ')}.`);
     }
     if (isTraining && args.split !== undefined) {
       throw usageError(`The data set "${dataset}" is checked as a whole; leave out --split.`);

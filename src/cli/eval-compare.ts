@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { usageError } from './errors.ts';
+import { checkResamples, defaultResamples, fewestResamples } from './resamples.ts';
 
 interface CompareArguments {
   reports: string[];
@@ -33,8 +34,8 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
       .option('resamples', {
         type: 'number',
         requiresArg: true,
-        default: 1000,
-        describe: 'Of the paired bootstrap',
+        default: defaultResamples,
+        describe: `Of the paired bootstrap, ${fewestResamples} at least`,
       })
       .option('output', {
         type: 'string',
@@ -44,17 +45,16 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'Print JSON' }),
   async handler({ reports: paths, seed, resamples, output, json, 'allow-differences': allowDifferences }) {
     if (!Number.isSafeInteger(seed) || seed < 0) throw usageError('--seed has to be a whole number from 0.');
-    if (!Number.isSafeInteger(resamples) || resamples < 1) {
-      throw usageError('--resamples has to be a whole number from 1.');
-    }
+    checkResamples(resamples);
     if (paths.length < 2) throw usageError('Name two or more reports to compare.');
-    const { readReport } = await import('../eval/mer-unibench/compare/read-report.ts');
+    const { checkReportsThere, readReport } = await import('../eval/mer-unibench/compare/read-report.ts');
     const { compareReports } = await import('../eval/mer-unibench/compare/compare.ts');
     const { comparisonJson, comparisonMarkdown } = await import('../eval/mer-unibench/compare/format.ts');
     if (output !== undefined) {
       const { checkReportFolder } = await import('../eval/mer-unibench/report/write.ts');
       await checkReportFolder(output);
     }
+    await checkReportsThere(paths);
     const reports = [];
     for (const path of paths) reports.push(await readReport(path));
     const comparison = compareReports(reports, { seed, resamples, allowDifferences });

@@ -10,6 +10,7 @@ import {
   llmOptions,
   openExtractor,
 } from './extractor-options.ts';
+import { checkResamples, defaultResamples, fewestResamples } from './resamples.ts';
 import {
   checkSetLevelOptions,
   openSetLevel,
@@ -27,8 +28,6 @@ interface MerUnibenchArguments extends AnswersArguments, ExtractorArguments, Set
   output: string | undefined;
   json: boolean;
 }
-
-const defaultResamples = 1000;
 
 /** `affectgpt eval mer-unibench --dataset KEY --predictions PATH --labels PATH` */
 export const merUnibenchCommand: CommandModule<object, MerUnibenchArguments> = {
@@ -121,7 +120,7 @@ export const merUnibenchCommand: CommandModule<object, MerUnibenchArguments> = {
       .option('resamples', {
         type: 'number',
         requiresArg: true,
-        describe: `Resamples of the bootstrap under strict; ${defaultResamples} by default`,
+        describe: `Resamples of the bootstrap under strict, ${fewestResamples} at least; ${defaultResamples} by default`,
       })
       .option('output', {
         type: 'string',
@@ -255,9 +254,7 @@ function checkUsage(args: MerUnibenchArguments): void {
     if (args.protocol === 'paper') {
       throw usageError('--resamples is of the bootstrap, and the protocol "paper" has no intervals.');
     }
-    if (!Number.isSafeInteger(args.resamples) || args.resamples < 1) {
-      throw usageError(`--resamples is ${args.resamples}; expected is a whole number from 1.`);
-    }
+    checkResamples(args.resamples);
   }
 }
 

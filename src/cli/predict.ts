@@ -38,6 +38,29 @@ function clipRecord(clip: string, subtitle: string | undefined): SampleRecord {
   };
 }
 
+/** What answers depend on, of a run's configuration: sections, and keys of `data`. */
+const keysRead = [
+  ...['model', 'fusion', 'lora', 'engine', 'compat', 'generation'],
+  ...['template', 'faces', 'onBadSample', 'decodeTimeout', 'featureCache'].map((key) => `data.${key}`),
+];
+
+/** Settings that would change nothing are refused. @throws InputError `USAGE` with all of them */
+async function checkSettingsRead(set: readonly string[]): Promise<void> {
+  const { isPlain, parseSet } = await import('../config/layer.ts');
+  // Dotted, down to values that are no map.
+  const keysOf = (value: unknown, key: string): string[] =>
+    isPlain(value) && Object.keys(value).length > 0
+      ? Object.entries(value).flatMap(([name, inner]) => keysOf(inner, key === '' ? name : `${key}.${name}`))
+      : [key];
+  const isRead = (key: string): boolean =>
+    keysRead.some((read) => key === read || key.startsWith(`${read}.`) || read.startsWith(`${key}.`));
+  const unread = set.flatMap((one) => keysOf(parseSet(one).layer.values, '')).filter((key) => !isRead(key));
+  if (unread.length === 0) return;
+  throw usageError(
+    `--set ${[...new Set(unread)].join(', ')}: prediction does not read that, so it says nothing. It reads ${keysRead.join(', ')}.`,
+  );
+}
+
 /** `affectgpt predict --checkpoint RUN clip.mp4` and `--data manifest.jsonl --output predictions.jsonl` */
 export const predictCommand: CommandModule<object, PredictArguments> = {
   command: 'predict [clip]',
@@ -78,7 +101,8 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         array: true,
         nargs: 1,
         default: [] as string[],
-        describe: 'Override a key of the saved configuration, such as --set engine.threads=1',
+        describe:
+          'Override a key of the saved configuration that answers depend on, such as --set engine.threads=1',
       })
       .option('max-new-tokens', { type: 'number', describe: 'Longest answer in tokens' })
       .option('temperature', { type: 'number', describe: '0 is greedy; above 0 tokens are drawn' })
@@ -110,6 +134,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
   async handler(args) {
     const { openRun } = await import('../predict/open-run.ts');
     const { config: saved, checkpoint } = await openRun(args.checkpoint, args.set);
+    await checkSettingsRead(args.set);
     const { parseConfig } = await import('../config/load.ts');
     const settings = {
       maxNewTokens: args['max-new-tokens'],

@@ -12,7 +12,7 @@ import { writeFileAtomic, writeFolderAtomic } from '../io/atomic.ts';
 import { sha256File } from '../io/checksum.ts';
 import { readFloat32, type SafetensorsEntry } from '../io/safetensors.ts';
 import { openAffectGpt } from '../runtime/affectgpt.ts';
-import { matchTensors } from './match-tensors.ts';
+import { checkNames, matchTensors } from './match-tensors.ts';
 import { type ConfigKeys, unknownModelName } from './published-config.ts';
 import { type ImportSource, openImportSource } from './source.ts';
 
@@ -114,7 +114,7 @@ function tensorReader(tensors: ReadonlyMap<string, SafetensorsEntry>): Pick<Stat
  * configuration names have to be on this machine: names and shapes are checked against them.
  *
  * @throws InputError `RUN_EXISTS`, `IMPORT_CONFIG_MISSING`, `IMPORT_MODEL_UNKNOWN`, `IMPORT_MISMATCH` with every tensor that
- *   does not fit, and those of `openImportSource`, `loadKnownConfig` and `openAffectGpt`. Nothing is written then.
+ *   does not fit, and those of `openImportSource`, `checkNames`, `loadKnownConfig` and `openAffectGpt`. Nothing is written then.
  */
 export async function importRun(request: ImportRequest): Promise<ImportedRun> {
   const { from, output } = request;
@@ -125,6 +125,8 @@ export async function importRun(request: ImportRequest): Promise<ImportedRun> {
     );
   }
   const source = await openImportSource(from);
+  // Whatever is wrong with the file comes before what is missing around it.
+  checkNames(source.file, source.tensors);
   const { config, sources, corrected } = importedConfig(request, source);
   const model = await openAffectGpt(config);
   const shapes = model.trainable;

@@ -36,6 +36,24 @@ function reasonToLeaveOut(name: string, { fusion, decoder }: AffectGptConfig): s
   return isUnused ? 'branches that model.inputs does not use' : undefined;
 }
 
+/** Where a decoder is trained as a whole, its tensors have their own names. */
+const decoderModules = /^(model|lm_head)\./;
+
+/**
+ * Looks whether a file can be one of this model at all, which needs no models: whether any of its tensors has such a name.
+ * @throws InputError `IMPORT_NO_MODEL`
+ */
+export function checkNames(file: string, found: ReadonlyMap<string, SafetensorsEntry>): void {
+  const modules = [decoderModules, visualModules, audioModules, fusedModules];
+  const names = [...found.keys()];
+  if (names.some((name) => fromPeftName(name) !== null || modules.some((one) => one.test(name)))) return;
+  const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ', …' : '');
+  throw new InputError(
+    'IMPORT_NO_MODEL',
+    `${file} is of another model: none of its ${names.length} tensors has a name of AffectGPT's or of an adapter (${shown || 'there are none'}). Give a checkpoint file of the published code (.pth), or a folder with a PEFT adapter.`,
+  );
+}
+
 export interface MatchedTensors {
   /** The model's trainable tensors, by our names. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;

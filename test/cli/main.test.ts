@@ -38,6 +38,13 @@ describe('usage', () => {
     expect(help.exitCode).toBe(0);
     expect(help.out).toMatch(/affectgpt config .*\n.*affectgpt doctor/);
     expect((await run('config', 'show', '--help')).out).toContain('--set');
+    for (const command of ['mer-unibench', 'compare']) {
+      expect((await run('eval', command, '--help')).out).toMatch(/--resamples [^-]*100\s+at\s+least/);
+    }
+    const checked = (await run('data', 'check', '--help')).out.replaceAll(/\s+/g, ' ');
+    for (const key of ['mer2023', 'cmumosei', 'ovmerdplus', 'mercaptionplus', 'meld-text']) {
+      expect(checked).toContain(key);
+    }
     expect((await run('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 

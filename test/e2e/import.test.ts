@@ -220,6 +220,14 @@ describe('a checkpoint that does not fit', () => {
     expect(await refused('IMPORT_NOT_FOUND', ...importing('folder', 'none'))).toContain(
       'adapter_config.json',
     );
+    // Models that are missing are another matter, which comes after the file.
+    await writeTorch(path('another.pth'), {
+      model: { 'encoder.weight': new TensorToWrite('F32', [1], Float32Array.of(1)) },
+      config: publishedConfig,
+    });
+    expect(await refused('IMPORT_NO_MODEL', ...importing('another.pth', 'none'))).toMatch(
+      /another\.pth is of another model: none of its 1 tensors .*\(encoder\.weight\)/,
+    );
     expect(await refused('USAGE', 'import', path('empty.pth'))).toContain('output');
   });
 });

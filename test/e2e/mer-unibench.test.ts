@@ -168,10 +168,10 @@ describe('answers of one own', () => {
       const report = JSON.parse(await readFile(path('seeded', 'report.json'), 'utf8'));
       return [report.seed, report.resamples, report.sets[0].checkpoints[0].interval];
     };
-    const first = await interval('--seed', '7', '--resamples', '20');
-    expect(first.slice(0, 2)).toEqual([7, 20]);
-    expect(await interval('--seed', '7', '--resamples', '20')).toEqual(first);
-    expect(await interval('--seed', '8', '--resamples', '20')).not.toEqual(first);
+    const first = await interval('--seed', '7', '--resamples', '100');
+    expect(first.slice(0, 2)).toEqual([7, 100]);
+    expect(await interval('--seed', '7', '--resamples', '100')).toEqual(first);
+    expect(await interval('--seed', '8', '--resamples', '100')).not.toEqual(first);
   });
 });
 
@@ -241,7 +241,7 @@ describe('eval compare', () => {
       path('epoch-1'),
       path('epoch-2'),
       '--resamples',
-      '50',
+      '100',
     );
     expect(err).toBe('');
     expect(out).toMatch(/## Differences to epoch-1\n\n(?:.*\n){2}\| epoch-2 \| OV-MERD \|/);
@@ -258,7 +258,7 @@ describe('eval compare', () => {
   });
 
   it('writes what it prints, and a page', async () => {
-    const compare = ['eval', 'compare', path('epoch-1'), path('epoch-2'), '--resamples', '50'];
+    const compare = ['eval', 'compare', path('epoch-1'), path('epoch-2'), '--resamples', '100'];
     const printed = await succeed(...compare);
     const { out, err } = await succeed(...compare, '--output', path('new', 'compared'));
     expect(out).toBe(printed.out);
@@ -276,14 +276,30 @@ describe('eval compare', () => {
   it.each([
     [[], 'USAGE', /two or more/],
     [['epoch-1'], 'USAGE', /two or more/],
-    [['epoch-1', 'gone'], 'FILE_NOT_FOUND', /gone/],
-    [['epoch-1', 'own'], 'FILE_NOT_FOUND', /report\.json/],
+    [
+      ['epoch-1', 'gone'],
+      'FILE_NOT_FOUND',
+      /: report 2 of 2, [^ ]*\/gone, is not there\. Expected are folders that affectgpt eval mer-unibench --output wrote/,
+    ],
+    [
+      ['gone', 'own', 'epoch-1'],
+      'FILE_NOT_FOUND',
+      /report 1 of 3, [^ ]*gone, is not there; report 2 of 3, [^ ]*own, is a folder without report\.json\./,
+    ],
     [['epoch-1', 'own/labels.csv'], 'REPORT_INVALID', /labels\.csv/],
   ])('%j is refused', async (names, code, message) => {
     const { exitCode, out, err } = await run('eval', 'compare', ...names.map((name) => path(name)));
     expect(err).toMatch(new RegExp(`^error\\[${code}\\]: `));
     expect(err).toMatch(message);
     expect({ exitCode, out }).toEqual({ exitCode: 2, out: '' });
+  });
+});
+
+describe('resamples of a comparison', () => {
+  it('are at least 100', async () => {
+    const few = await run('eval', 'compare', path('epoch-1'), path('epoch-2'), '--resamples', '99');
+    expect(few).toMatchObject({ exitCode: 2, out: '' });
+    expect(few.err).toMatch(/^error\[USAGE\]: --resamples is 99; expected is a whole number from 100/);
   });
 });
 
@@ -322,8 +338,13 @@ describe('a wrong command line or file', () => {
     ],
     ['an unknown protocol', [...own, '--protocol', 'lenient'], 'USAGE', /paper/],
     ['a third level', [...own, '--level', '3'], 'USAGE', /1, 2/],
-    ['no resamples', [...own, '--resamples', '0'], 'USAGE', /--resamples is 0/],
-    ['resamples under paper', [...own, '--resamples', '9', '--protocol', 'paper'], 'USAGE', /no intervals/],
+    [
+      'too few resamples',
+      [...own, '--resamples', '1'],
+      'USAGE',
+      /--resamples is 1; expected is a whole number from 100/,
+    ],
+    ['resamples under paper', [...own, '--resamples', '200', '--protocol', 'paper'], 'USAGE', /no intervals/],
     ['a wrong seed', [...own, '--seed', '-1'], 'USAGE', /--seed is -1/],
     ['levels of sentiments', [...filesOf('sims'), '--level', '2'], 'USAGE', /--level is of emotion words/],
     ['twelve groupings of hits', [...filesOf('meld'), '--all-levels'], 'USAGE', /--all-levels is of open/],

@@ -110,6 +110,21 @@ describe('an own encoder with a fault', () => {
     expect(exitCode).toBe(2);
   });
 
+  it.each(['onnx', 'transformers'])(
+    'of type %s is told together with models that are missing',
+    async (type) => {
+      const file = path('own', 'unreadable.yaml');
+      await writeFile(file, 'modality: visual\noutput: [\n');
+      const { exitCode, err } = await refused({ type, model: file }, { 'model.llm': 'org/llm' });
+      expect(err).toMatch(/error\[NOT_READY\]/);
+      expect(err).toContain('model.llm "org/llm": affectgpt pull org/llm');
+      expect(err).toMatch(/unreadable\.yaml:\d+ {2}not valid YAML/);
+      expect(exitCode).toBe(2);
+      // With all models there it is told alone.
+      expect((await refused({ type, model: file })).err).toMatch(/error\[ENCODER_DESCRIPTION_INVALID\]/);
+    },
+  );
+
   it('is refused where the type wants a description and a model is named', async () => {
     const { exitCode, err } = await refused({ type: 'onnx', model: path('models', 'visual') });
     expect(err).toMatch(/error\[CONFIG_INVALID\]/);

@@ -102,6 +102,11 @@ describe('predict clip.mp4', () => {
     expect(err).toBe('');
   });
 
+  it('takes settings that it reads', async () => {
+    const settings = { engine: { threads: 1 }, generation: { maxNewTokens: 2 }, 'data.featureCache': null };
+    expect((await ask(rows[0]!, ...set(settings))).tokens).toBeLessThanOrEqual(2);
+  });
+
   it('takes a checkpoint folder, another question and a length', async () => {
     const question = 'Is the person happy?';
     const checkpoint = path('run', 'checkpoints', 'step-000010');
@@ -184,6 +189,11 @@ describe('usage of predict', () => {
       ['--data', manifest, '--output', path('x.jsonl'), '--set', 'fusion.multi=qformer'],
       'CHECKPOINT_MISMATCH',
       /missing: multi_Qformer/,
+    ],
+    [
+      [clip(rows[0]!), ...set({ 'train.steps': 3, 'engine.threads': 1, data: { manifest: 'm', faces: {} } })],
+      'USAGE',
+      /--set train\.steps, data\.manifest: prediction does not read that.* It reads model, fusion, lora, engine, compat, generation, data\.template/,
     ],
     [[clip(rows[0]!), '--set', 'generation.topk=8'], 'CONFIG_INVALID', /did you mean "topK"/],
   ])('%j is refused', async (argv, code, message) => {

@@ -52,7 +52,7 @@ const known: Samples = {
 describe('--set-level wheel', () => {
   it('scores what was worked out by hand, in all reports', async () => {
     const files = await filesOf('known', known);
-    const argv = [...files, '--set-level', 'wheel', '--resamples', '20', '--output', path('wheel')];
+    const argv = [...files, '--set-level', 'wheel', '--resamples', '100', '--output', path('wheel')];
     const { out } = await succeed(...evaluate(...argv));
     expect(out).toContain('- set level: groups of wheel 1, level 1, word table corrected\n');
     // a: {happy, sad} and {happy, blorp}; d: {sad, blip, happy} and {happy}.
@@ -69,7 +69,7 @@ describe('--set-level wheel', () => {
     expect({ accuracy, n, nScored }).toEqual({ accuracy: 0.625, n: 4, nScored: 4 });
     expect(recall).toBeCloseTo(11 / 24, 12);
     expect(average).toBeCloseTo(13 / 24, 12);
-    expect(interval).toMatchObject({ confidence: 0.95, resamples: 20 });
+    expect(interval).toMatchObject({ confidence: 0.95, resamples: 100 });
     expect(samples).toEqual({
       a: { accuracy: 0.5, recall: 0.5 },
       b: { accuracy: 1, recall: 1 },
@@ -117,13 +117,13 @@ describe('--set-level wheel', () => {
 
   it('leaves what --json prints as it is', async () => {
     const files = await filesOf('printed', known);
-    const argv = [...files, '--resamples', '20', '--json'];
+    const argv = [...files, '--resamples', '100', '--json'];
     const plain = await succeed(...evaluate(...argv));
     const with2024 = await succeed(...evaluate(...argv, '--set-level', 'wheel', '--output', path('printed')));
     expect(with2024.out).toBe(plain.out);
     expect(Object.keys(JSON.parse(plain.out).checkpoints[0].metrics)).toEqual(['f', 'precision', 'recall']);
     // A report with it is one that can be compared.
-    const { out } = await succeed('eval', 'compare', path('printed'), path('printed'), '--resamples', '5');
+    const { out } = await succeed('eval', 'compare', path('printed'), path('printed'), '--resamples', '100');
     expect(out).toContain('| OV-MERD |');
   });
 });
@@ -152,7 +152,7 @@ describe('--set-level llm', () => {
     };
     const files = await filesOf('asked', samples);
     const cache = ['--llm-cache', path('replies')];
-    const argv = [...files, ...endpoint(), ...cache, '--resamples', '20', '--output', path('llm')];
+    const argv = [...files, ...endpoint(), ...cache, '--resamples', '100', '--output', path('llm')];
     const { out, err } = await succeed(...evaluate(...argv));
     expect(out).toMatch(
       /- set level: groups by gpt at http:\/\/127\.0\.0\.1:\d+\/v1, temperature 0, maxTokens 1000\n/,

@@ -141,7 +141,9 @@ export async function compareParts(fixture: ParityFixture, parts: readonly Part[
       const results = await part.compute(partNames);
       for (const name of partNames) actuals.set(name, results[name] ?? 'is not computed by this model');
     } catch (error) {
-      for (const name of partNames) actuals.set(name, reasonOf(error));
+      const [first, ...others] = partNames;
+      actuals.set(first!, reasonOf(error));
+      for (const name of others) actuals.set(name, `fails as ${first} does`);
     }
   }
   return names.map((name) => {

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { compareParts, expectedNames, missed, type Part, reasonOf } from './compare.ts';
+import { compareParts, missed, type Part, reasonOf } from './compare.ts';
 import type { Comparison, ParityFixture } from './handler.ts';
 
 /** A file that says the same as another one in another form, e.g. `config.transformers5.json`. */
@@ -34,34 +34,40 @@ async function inItsPlace<Result>(
   }
 }
 
+/** A text about a staged folder, with the files that its links stand for. */
+const inRealPaths = (text: string, staged: string, folder: string, file: string, standard: string): string =>
+  text.replaceAll(path.join(staged, standard), path.join(folder, file)).replaceAll(staged, folder);
+
 /**
  * Compares the expected tensors with a model folder as it is, then again with each file that is there in another form
  * as well; the names of these comparisons begin with the file.
  *
- * @param open reads the model of a folder; where it fails, everything expected is a miss for its reason
+ * @param open reads the model of a folder; where it fails for a form, that form is one miss for its reason
+ * @throws what `open` throws about the folder as it is
  */
 export async function compareForms(
   fixture: ParityFixture,
   open: (folder: string) => Promise<readonly Part[]>,
 ): Promise<Comparison[]> {
-  const compareFolder = async (folder: string): Promise<Comparison[]> => {
-    let parts: readonly Part[];
-    try {
-      parts = await open(folder);
-    } catch (error) {
-      const { tensors } = fixture.golden;
-      return expectedNames(fixture).map((name) =>
-        missed(name, tensors![name]!.max_abs_diff, reasonOf(error)),
-      );
-    }
-    return compareParts(fixture, parts);
-  };
-  const comparisons = await compareFolder(fixture.folder);
+  const comparisons = await compareParts(fixture, await open(fixture.folder));
   for (const file of (await readdir(fixture.folder)).sort()) {
     const standard = standardName(file);
     if (standard === undefined) continue;
-    const others = await inItsPlace(fixture.folder, file, standard, compareFolder);
-    comparisons.push(...others.map((other) => ({ ...other, tensor: `${file}: ${other.tensor}` })));
+    const others = await inItsPlace(fixture.folder, file, standard, async (staged) => {
+      const real = (text: string): string => inRealPaths(text, staged, fixture.folder, file, standard);
+      let parts: readonly Part[];
+      try {
+        parts = await open(staged);
+      } catch (error) {
+        return [missed(file, undefined, real(reasonOf(error)))];
+      }
+      return (await compareParts(fixture, parts)).map((other) => ({
+        ...other,
+        tensor: `${file}: ${other.tensor}`,
+        ...(other.note !== undefined && { note: real(other.note) }),
+      }));
+    });
+    comparisons.push(...others);
   }
   return comparisons;
 }

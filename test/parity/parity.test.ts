@@ -4,7 +4,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { HostTensor, HostTensorMap } from '../../src/engine/types.ts';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
 import { fixturePath, readJson, readTensors } from '../support/fixture.ts';
@@ -305,10 +305,27 @@ describe('a fixture', () => {
     expect(exitCode).toBe(1);
     const missed = fixtures[0]!.tensors.filter(({ ok }) => !ok);
     expect(missed.some(({ tensor }) => tensor === 'logits')).toBe(false);
-    expect(missed.find(({ tensor }) => tensor === 'config.transformers5.json: logits')!.note).toMatch(
+    expect(missed.find(({ tensor }) => tensor === 'config.transformers5.json')!.note).toMatch(
       /DECODER_CONFIG_INVALID.*sliding_attention/,
     );
     expect(missed.map(({ tensor }) => tensor)).toContain('config.wrong-theta.json: logits');
+  });
+});
+
+describe('a model file that is cut off', () => {
+  it('is told once, under its own path', async () => {
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'parity-cut-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await cp(fixturePath('clip_vision'), folder, { recursive: true });
+    // Written anew: what was copied may be read-only.
+    const weights = (await readFile(path.join(folder, 'model.safetensors'))).subarray(0, 5000);
+    await rm(path.join(folder, 'model.safetensors'), { force: true });
+    await writeFile(path.join(folder, 'model.safetensors'), weights);
+    const { exitCode, stdout } = await parity(folder);
+    expect(exitCode).toBe(1);
+    expect(stdout.match(/SAFETENSORS_HEADER_TOO_LARGE/g)).toHaveLength(1);
+    expect(stdout).toContain(`${folder}/model.safetensors is not a valid safetensors file`);
+    expect(stdout).not.toContain('affectgpt-parity-');
   });
 });
 

@@ -78,6 +78,31 @@ export interface ReadReport {
 /** Rounding of sums alone; nothing else may differ. */
 const tolerance = 1e-12;
 
+const reportName = 'report.json';
+
+/**
+ * Looks whether all reports are there, before the first one is read.
+ * @param paths files or folders, as the user named them
+ * @throws InputError `FILE_NOT_FOUND` with each that is not there, and which of them it is
+ */
+export async function checkReportsThere(paths: readonly string[]): Promise<void> {
+  const isThere = (path: string) => stat(path).catch(() => undefined);
+  const faults: string[] = [];
+  for (const [i, path] of paths.entries()) {
+    const which = `report ${i + 1} of ${paths.length}, ${path},`;
+    const status = await isThere(path);
+    if (status === undefined) faults.push(`${which} is not there`);
+    else if (status.isDirectory() && (await isThere(join(path, reportName))) === undefined) {
+      faults.push(`${which} is a folder without ${reportName}`);
+    }
+  }
+  if (faults.length === 0) return;
+  throw new InputError(
+    'FILE_NOT_FOUND',
+    `There is nothing to compare: ${faults.join('; ')}. Expected are folders that affectgpt eval mer-unibench --output wrote, or their ${reportName}.`,
+  );
+}
+
 /**
  * Reads a `report.json`, or that of a folder, and computes its scores again from the words in it, so that they can be
  * resampled.
@@ -88,7 +113,7 @@ export async function readReport(path: string): Promise<ReadReport> {
   const status = await stat(path).catch((error) => {
     throw fileError(error, path, 'read');
   });
-  const file = status.isDirectory() ? join(path, 'report.json') : path;
+  const file = status.isDirectory() ? join(path, reportName) : path;
   const { protocol, wheelTable, level, extractor, extractorDetail, sets } = parseReport(
     await readText(file),
     file,
