@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../src/errors.ts';
-import { isUnfinishedName, writeFileAtomic } from '../src/io/atomic.ts';
+import { isUnfinishedName, removeFolderAtomic, writeFileAtomic } from '../src/io/atomic.ts';
 import { fileError, readText } from '../src/io/filesystem.ts';
 
 /** Where the checkpoints of a run lie. */
@@ -12,6 +11,7 @@ export const checkpointsFolder = (runFolder: string): string => join(runFolder, 
 export const checkpointName = (step: number): string => `step-${String(step).padStart(6, '0')}`;
 
 const latestName = 'latest';
+const bestName = 'best';
 
 function stepOf(name: string): number | undefined {
   const digits = /^step-(\d{6,})$/.exec(name)?.[1];
@@ -77,30 +77,58 @@ export async function writeLatest(runFolder: string, step: number): Promise<void
   await writeFileAtomic(join(checkpointsFolder(runFolder), latestName), `${checkpointName(step)}\n`);
 }
 
-/** Takes a folder's name away first, so that no half-deleted folder looks like a checkpoint. */
-async function removeFolder(parent: string, name: string): Promise<void> {
-  const hidden = join(parent, `.${name}.${process.pid}-${randomBytes(6).toString('hex')}.partial`);
-  await rename(join(parent, name), hidden);
-  await rm(hidden, { recursive: true, force: true });
+/** Makes `best` name a checkpoint that is in place: the best by validation so far. */
+export async function writeBest(runFolder: string, step: number): Promise<void> {
+  await writeFileAtomic(join(checkpointsFolder(runFolder), bestName), `${checkpointName(step)}\n`);
 }
 
-/**
- * Deletes all but the newest `keep` checkpoints up to `step`, the one that `latest` names. Later ones, which are left
- * where a run was set back by hand, are replaced when the run reaches them and are never deleted.
- *
- * @param keep at least 1
- */
-export async function pruneCheckpoints(runFolder: string, step: number, keep: number): Promise<void> {
-  const upToNow = (await listCheckpoints(runFolder)).filter((checkpoint) => checkpoint.step <= step);
-  for (const old of upToNow.slice(0, Math.max(0, upToNow.length - keep))) {
-    if (old.step !== step) await removeFolder(checkpointsFolder(runFolder), checkpointName(old.step));
+/** Step of the checkpoint that `best` names; undefined where there is no such file, or it names none. */
+export async function readBest(runFolder: string): Promise<number | undefined> {
+  try {
+    return stepOf((await readText(join(checkpointsFolder(runFolder), bestName))).trim());
+  } catch (error) {
+    if (error instanceof InputError && error.code === 'FILE_NOT_FOUND') return undefined;
+    throw error;
   }
 }
 
-/** Removes what a killed process had begun to write or to delete. */
+/** For runs of which nothing is known to be the best any more. */
+export async function removeBest(runFolder: string): Promise<void> {
+  await rm(join(checkpointsFolder(runFolder), bestName), { force: true });
+}
+
+/** Which checkpoints stay on disk. */
+export interface Keeping {
+  /** Newest ones, at least 1. */
+  readonly keep: number;
+  /** Those of steps that this divides stay for good. */
+  readonly keepEvery?: number | null;
+}
+
+/**
+ * Deletes all but the newest `keep` checkpoints up to `step`, the one that `latest` names, the one that `best` names and
+ * those of `keepEvery`. Later ones, which are left where a run was set back by hand, are replaced when the run reaches
+ * them and are never deleted.
+ */
+export async function pruneCheckpoints(
+  runFolder: string,
+  step: number,
+  { keep, keepEvery = null }: Keeping,
+): Promise<void> {
+  const best = await readBest(runFolder);
+  const upToNow = (await listCheckpoints(runFolder)).filter((checkpoint) => checkpoint.step <= step);
+  for (const old of upToNow.slice(0, Math.max(0, upToNow.length - keep))) {
+    const stays =
+      old.step === step || old.step === best || (keepEvery !== null && old.step % keepEvery === 0);
+    if (!stays) await removeFolderAtomic(join(checkpointsFolder(runFolder), checkpointName(old.step)));
+  }
+}
+
+/** Removes what a killed process had begun to write or to delete, in the run folder and among its checkpoints. */
 export async function removeUnfinished(runFolder: string): Promise<void> {
-  const folder = checkpointsFolder(runFolder);
-  for (const name of (await namesIn(folder)).filter(isUnfinishedName)) {
-    await rm(join(folder, name), { recursive: true, force: true });
+  for (const folder of [runFolder, checkpointsFolder(runFolder)]) {
+    for (const name of (await namesIn(folder)).filter(isUnfinishedName)) {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
   }
 }

@@ -1,11 +1,11 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { adapterConfigJson, type LoraSettings } from '../lora/config.ts';
 import { fromPeftName, toPeftName } from '../lora/names.ts';
 import type { HostTensor, HostTensorMap, State } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
-import { writeFileAtomic, writeFolderAtomic } from '../src/io/atomic.ts';
+import { makeFolder, writeFileAtomic, writeFolderAtomic } from '../src/io/atomic.ts';
 import { isJsonObject, type JsonValue } from '../src/io/json.ts';
 import {
   openSafetensors,
@@ -15,7 +15,13 @@ import {
   writeSafetensors,
 } from '../src/io/safetensors.ts';
 import { readCheckedJson, verifyChecksums, writeChecksums } from './checkpoint-checksums.ts';
-import { checkpointName, checkpointsFolder, pruneCheckpoints, writeLatest } from './checkpoint-folders.ts';
+import {
+  checkpointName,
+  checkpointsFolder,
+  type Keeping,
+  pruneCheckpoints,
+  writeLatest,
+} from './checkpoint-folders.ts';
 import { expAvgName, expAvgSqName } from './step.ts';
 
 /** Version of the layout of a checkpoint folder. */
@@ -74,15 +80,13 @@ export interface AdapterDescription {
   readonly baseModel: string | null;
 }
 
-export interface SaveOptions {
+export interface SaveOptions extends Keeping {
   readonly runFolder: string;
   readonly state: CheckpointState;
   /** Trainable tensors; `tensors` holds them and their moments. */
   readonly shapes: TensorShapes;
   readonly tensors: Pick<State, 'read'>;
   readonly adapter?: AdapterDescription | undefined;
-  /** Newest checkpoints that stay. */
-  readonly keep: number;
   /** False where there are no moments, as of imported weights: the checkpoint can be used, not trained on. */
   readonly moments?: boolean;
 }
@@ -120,9 +124,9 @@ export function checkAdapterDescribed(shapes: TensorShapes, adapter: AdapterDesc
  * @throws InputError `DISK_FULL` and others of `fileError`; the former checkpoint and `latest` are then as before
  */
 export async function saveCheckpoint(options: SaveOptions): Promise<string> {
-  const { runFolder, state, shapes, tensors, adapter, keep, moments = true } = options;
+  const { runFolder, state, shapes, tensors, adapter, moments = true } = options;
   const parent = checkpointsFolder(runFolder);
-  await mkdir(parent, { recursive: true });
+  await makeFolder(parent);
   const folder = join(parent, checkpointName(state.step));
   const stored = (entry: string, shape: readonly number[]): SafetensorsTensor => ({
     dtype: 'F32',
@@ -169,7 +173,7 @@ export async function saveCheckpoint(options: SaveOptions): Promise<string> {
     { existing: 'replace' },
   );
   await writeLatest(runFolder, state.step);
-  await pruneCheckpoints(runFolder, state.step, keep);
+  await pruneCheckpoints(runFolder, state.step, options);
   return folder;
 }
 
@@ -280,17 +284,19 @@ async function checkState(folder: string, withOptimizer: boolean): Promise<void>
 }
 
 /**
- * What a checkpoint says of its run, before its tensors are looked at.
+ * What a checkpoint says of its run, before its tensors are looked at. What can be told at once is checked: that all files
+ * are there with the size they were saved with, and every byte of `state.json`.
  *
- * @returns undefined where it cannot be read; `loadCheckpoint` says all that is wrong
- * @throws InputError `CHECKPOINT_VERSION`, `RESUME_IMPORTED`
+ * @throws InputError `CHECKPOINT_VERSION`, `RESUME_IMPORTED`, those of `verifyChecksums`
  */
-export async function readCheckpointState(folder: string): Promise<CheckpointState | undefined> {
+export async function readCheckpointState(folder: string): Promise<CheckpointState> {
   await checkState(folder, true);
-  return readCheckedJson(join(folder, files.state), stateSchema).catch((error: unknown) => {
-    if (error instanceof InputError) return undefined;
-    throw error;
+  await verifyChecksums(folder, {
+    required: [files.state, files.other, files.optimizer],
+    optional: [files.adapter, files.adapterConfig],
+    contents: [files.state, files.adapterConfig],
   });
+  return readCheckedJson(join(folder, files.state), stateSchema);
 }
 
 /**

@@ -84,6 +84,30 @@ const RULES: readonly Rule[] = [
         ? `${schedule.warmupSteps} steps of warm-up in a run of ${steps}; expected at most train.steps`
         : undefined,
   },
+  {
+    reads: ['train.checkpoint'],
+    key: 'train.checkpoint.keepEvery',
+    check: ({ train: { checkpoint } }) =>
+      checkpoint.keepEvery !== null && checkpoint.keepEvery % checkpoint.every !== 0
+        ? `${checkpoint.keepEvery}, but checkpoints are saved every ${checkpoint.every} steps (train.checkpoint.every); expected a multiple of that, such as ${checkpoint.every * Math.max(1, Math.round(checkpoint.keepEvery / checkpoint.every))}`
+        : undefined,
+  },
+  {
+    reads: ['train.validation', 'train.steps'],
+    key: 'train.validation.every',
+    check: ({ train: { validation, steps } }) =>
+      validation !== null && validation.every > steps
+        ? `${validation.every}, so a run of ${steps} steps (train.steps) would never be validated; expected at most train.steps`
+        : undefined,
+  },
+  {
+    reads: ['train.validation'],
+    key: 'train.validation.metric',
+    check: ({ train: { validation } }) =>
+      validation !== null && validation.metric !== 'loss' && validation.answers === 0
+        ? `"${validation.metric}" is a metric of answers, and train.validation.answers is 0; say how many samples the model is to answer, or take "loss"`
+        : undefined,
+  },
   ...(['minLr', 'warmupLr'] as const).map(
     (name): Rule => ({
       reads: ['train.optimizer.lr', 'train.schedule'],

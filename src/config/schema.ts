@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { badNumbersSchema } from './bad-numbers.ts';
+import { checkpointSchema } from './checkpoint.ts';
 import { compatSchema } from './compat.ts';
 import { evaluationSchema } from './evaluation.ts';
 import { checkRules } from './rules.ts';
 import { templateSchema } from './template.ts';
+import { validationSchema } from './validation.ts';
 
 /**
  * The published `face_or_frame` modes: which modalities a prompt names, and in which order. Those that begin with
@@ -250,6 +252,12 @@ const train = z.strictObject({
     .describe(
       'Batches whose gradients make one optimizer step; every supervised token of them weighs the same. `batchSize` x `accumulation` samples a step.',
     ),
+  lengthGrouping: count()
+    .nullable()
+    .default(null)
+    .describe(
+      'Lets samples of like length meet, so that less is computed on padding: in windows of so many optimizer steps of the shuffled epoch (50 is usual) samples are sorted by length and divided into steps; all steps are then shuffled. A sample has the same loss beside any others, and every epoch still visits each once; which samples share a step, and so the course of training, changes. `null` leaves it to chance.',
+    ),
   optimizer: z
     .strictObject({
       type: z.enum(['adamw']).default('adamw').describe('AdamW with decoupled weight decay.'),
@@ -295,15 +303,13 @@ const train = z.strictObject({
     .default(42)
     .describe('Decides initial weights, sample order, label draws and dropout.'),
   onBadNumbers: badNumbersSchema.prefault({}).describe('NaN and infinity in loss or gradient.'),
-  checkpoint: z
-    .strictObject({
-      every: count()
-        .default(5000)
-        .describe('Optimizer steps between checkpoints; the last step always makes one.'),
-      keep: count().default(3).describe('Newest checkpoints that stay on disk.'),
-    })
-    .prefault({})
-    .describe('Checkpoints of the run.'),
+  checkpoint: checkpointSchema.prefault({}).describe('Checkpoints of the run.'),
+  validation: validationSchema
+    .nullable()
+    .default(null)
+    .describe(
+      'Loss and answers on held-out samples while training, the best checkpoint and when to stop early. `null` validates nothing.',
+    ),
   log: z
     .strictObject({
       every: count()

@@ -15,36 +15,43 @@ export interface OpenedRun {
 const notARun = (folder: string, what: string): InputError =>
   new InputError(
     'RUN_NOT_FOUND',
-    `${folder} is not a run of this program: ${what}. Give the folder that affectgpt train wrote (its "output"), or one of its checkpoints/step-… folders.`,
+    `${folder} is not a run of this program: ${what}. Give the folder that affectgpt train wrote (its "output"), one of its checkpoints/step-… folders, or its checkpoints/best.`,
   );
 
-/** The checkpoint that `checkpoints/latest` names. */
-async function latestCheckpoint(run: string): Promise<string> {
-  const latest = join(run, 'checkpoints', 'latest');
-  if (!existsSync(latest))
-    throw notARun(run, 'it has no checkpoints/latest; perhaps no checkpoint was saved yet');
-  const name = (await readFile(latest, 'utf8')).trim();
+/** Files beside the checkpoints that name one of them. */
+const naming = ['latest', 'best'];
+
+/** The checkpoint that `checkpoints/latest`, or `checkpoints/best`, names. */
+async function namedCheckpoint(run: string, by: string): Promise<string> {
+  const file = join(run, 'checkpoints', by);
+  if (!existsSync(file)) {
+    throw notARun(run, `it has no checkpoints/${by}; perhaps no checkpoint was saved yet`);
+  }
+  const name = (await readFile(file, 'utf8')).trim();
   const folder = join(run, 'checkpoints', name);
   if (!/^step-\d+$/.test(name) || !existsSync(folder)) {
-    throw notARun(run, `checkpoints/latest names "${name}", which is not there`);
+    throw notARun(run, `checkpoints/${by} names "${name}", which is not there`);
   }
   return folder;
 }
 
 /**
- * Opens a run folder (its latest checkpoint) or a checkpoint folder of one.
+ * Opens a run folder (its latest checkpoint), a checkpoint folder of one, or the checkpoint that its `checkpoints/best` or
+ * `checkpoints/latest` names.
  *
  * @param set overrides of the saved configuration, as `--set`
  * @throws InputError `RUN_NOT_FOUND`, `CONFIG_INVALID`
  */
 export async function openRun(folder: string, set: readonly string[] = []): Promise<OpenedRun> {
   if (!existsSync(folder)) throw notARun(folder, 'there is no such folder');
+  const isName = naming.includes(basename(folder)) && basename(dirname(resolve(folder))) === 'checkpoints';
   const isCheckpoint = existsSync(join(folder, 'state.json'));
-  const run = isCheckpoint ? dirname(dirname(resolve(folder))) : folder;
+  const run = isCheckpoint || isName ? dirname(dirname(resolve(folder))) : folder;
   const file = join(run, 'config.yaml');
   if (!existsSync(file)) throw notARun(folder, `there is no ${file}`);
   const { config } = loadConfig({ config: file, set: [...set] });
-  return { config, checkpoint: isCheckpoint ? folder : await latestCheckpoint(run) };
+  if (isCheckpoint) return { config, checkpoint: folder };
+  return { config, checkpoint: await namedCheckpoint(run, isName ? basename(folder) : 'latest') };
 }
 
 /** Several checkpoints of one run. */

@@ -49,7 +49,12 @@ describe('the published default from shapes alone', async () => {
     expect(checkpoints.bytes).toBe(4 * checkpoint.total);
     expect(perSample).toBe(4 * (8 * 768 + 8 * 1024));
     expect(featureCache!.bytes).toBe(31_327 * perSample);
-    expect(report.data).toEqual({ samples: 31_327, heldOut: null, countedFrom: 'published set' });
+    expect(report.data).toEqual({
+      samples: 31_327,
+      heldOut: null,
+      validated: null,
+      countedFrom: 'published set',
+    });
   });
 
   it('counts frozen weights once in float32 and calls the whole an estimate', () => {

@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { AffectGptConfig } from '../../model/affectgpt.ts';
 import { featureInputSpecs } from '../../model/affectgpt.ts';
+import type { Config } from '../../src/config/schema.ts';
 import { isAdapterTensor, type TensorShapes } from '../checkpoint.ts';
 import { countElements } from './parameters.ts';
 
@@ -24,6 +25,17 @@ export function checkpointBytes(trainable: TensorShapes): CheckpointBytes {
   const others = of((name) => !isAdapterTensor(name));
   const optimizer = 2 * (adapter + others);
   return { adapter, others, optimizer, total: adapter + others + optimizer };
+}
+
+/**
+ * Checkpoints that are on the disk at a time, at most: the newest, the best by validation, those that stay for good, and
+ * the one that is being written.
+ */
+export function checkpointsAtMost({ steps, checkpoint, validation }: Config['train']): number {
+  const { keep, keepEvery } = checkpoint;
+  const best = validation === null ? 0 : 1;
+  const forGood = keepEvery === null ? 0 : Math.floor(steps / keepEvery);
+  return keep + best + forGood + 1;
 }
 
 /** Bytes of the features of one sample, all kinds together. */

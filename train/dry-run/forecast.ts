@@ -10,8 +10,9 @@ import { InputError } from '../../src/errors.ts';
 import { trainableShapes } from '../../src/runtime/affectgpt.ts';
 import { modelShapes } from '../../src/runtime/model-shapes.ts';
 import { affectGptStepOptions, recordsLocation } from '../configured.ts';
-import { checkpointBytes, featureBytesPerSample, freeBytes } from './disk.ts';
-import { type BatchSize, forecastMemory } from './memory.ts';
+import { planValidation } from '../validation/plan.ts';
+import { checkpointBytes, checkpointsAtMost, featureBytesPerSample, freeBytes } from './disk.ts';
+import { type BatchSize, forecastMemory, validationGraphs } from './memory.ts';
 import { countParts, type PartCount } from './parameters.ts';
 import type { DryRunReport } from './report.ts';
 
@@ -25,8 +26,9 @@ export function parametersOf(parts: readonly PartCount[]): DryRunReport['paramet
 export async function diskOf(
   config: Config,
   model: AffectGptConfig,
-  samples: number | null,
+  data: DryRunReport['data'],
 ): Promise<DryRunReport['disk']> {
+  const samples = data.samples === null ? null : data.samples + (data.validated ?? 0);
   const perSample = featureBytesPerSample(model);
   const { featureCache } = config.data;
   const checkpoint = checkpointBytes(trainableShapes(config, model));
@@ -39,7 +41,7 @@ export async function diskOf(
     checkpoint,
     checkpoints: {
       folder: config.output,
-      bytes: (config.train.checkpoint.keep + 1) * checkpoint.total,
+      bytes: checkpointsAtMost(config.train) * checkpoint.total,
       freeBytes: await freeBytes(config.output),
     },
   };
@@ -58,11 +60,15 @@ async function countSamples(config: Config): Promise<DryRunReport['data']> {
   if (manifest === null && !(await stat(root).catch(() => undefined))?.isDirectory()) {
     const isPublished = dataset !== null && Object.hasOwn(clipTables, dataset);
     const samples = isPublished ? clipTables[dataset as keyof typeof clipTables].count : null;
-    return { samples, heldOut: null, countedFrom: isPublished ? 'published set' : null };
+    const countedFrom = isPublished ? 'published set' : null;
+    return { samples, heldOut: null, validated: null, countedFrom };
   }
-  const { train, heldOut } = splitRecords(await readRecords(recordsLocation(config)), trainSplit);
+  const location = recordsLocation(config);
+  const divided = splitRecords(await readRecords(location), trainSplit);
+  const { train, heldOut } = divided;
   if (train.length === 0) throw new InputError('SAMPLES_NONE', 'There is no sample to train on.');
-  return { samples: train.length, heldOut: heldOut.length, countedFrom: 'records' };
+  const validated = planValidation(config, divided, location)?.records.length ?? 0;
+  return { samples: train.length, heldOut: heldOut.length, validated, countedFrom: 'records' };
 }
 
 /** The largest micro-batch that a configuration allows: every sequence as long as may be, half of it learnt. */
@@ -100,9 +106,10 @@ export async function forecastFromShapes(config: Config): Promise<DryRunReport> 
       step: affectGptStepOptions(config, { config: model, trainable, weights }),
       accumulate: config.train.accumulation > 1,
       at: fullSize(config),
+      moreGraphs: validationGraphs(config.train),
       isOnnxruntime: isOnnxruntime(config),
     }),
-    disk: await diskOf(config, model, data.samples),
+    disk: await diskOf(config, model, data),
     time: null,
   };
 }

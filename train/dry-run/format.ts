@@ -40,13 +40,14 @@ function parameterLines({ parameters }: DryRunReport): string[] {
 }
 
 function dataLines({ data, tokens }: DryRunReport): string[] {
-  const { samples, heldOut, countedFrom } = data;
+  const { samples, heldOut, validated, countedFrom } = data;
+  const measured = validated ? `, ${grouped(validated)} of them for validation` : '';
   const counted =
     samples === null
       ? 'not at hand, and of no published size'
       : `${grouped(samples)} samples to train on` +
         (countedFrom === 'records'
-          ? ` (${heldOut} held out)`
+          ? ` (${heldOut} held out${measured})`
           : ' in the published set; not at hand, not checked');
   if (tokens === null) return ['Data', `  ${counted}`, '  tokens: not counted without models'];
   const perStep = `${grouped(tokens.meanTokensPerStep)} a step on average, ${grouped(tokens.longestTokensPerStep)} at most`;

@@ -1,4 +1,5 @@
 import os from 'node:os';
+import type { Config } from '../../src/config/schema.ts';
 import type { WeightSource } from '../../src/engine/types.ts';
 import type { StepOptions } from '../step.ts';
 import { peakActivationBytes, stepGraphs } from './activations.ts';
@@ -58,20 +59,26 @@ function storedBytes(weight: WeightSource): number {
   return count * ('dtype' in weight || weight.storage === 'F32' ? bytesOfFloat : 2);
 }
 
+/** Graphs that validations compile: one for the loss, one for the answers. */
+export const validationGraphs = ({ validation }: Config['train']): number =>
+  validation === null ? 0 : validation.answers > 0 ? 2 : 1;
+
 /**
  * Memory of a training step. Only `estimate` is a guess.
  *
  * @param options.step of its weights only the shapes are looked at
  * @param options.at of the largest micro-batch
+ * @param options.moreGraphs graphs beside the step that hold the frozen weights too, as validations do; 0 where absent
  * @param options.isOnnxruntime whether the engine is one that the factors are of
  */
 export async function forecastMemory(options: {
   readonly step: StepOptions;
   readonly accumulate: boolean;
   readonly at: BatchSize;
+  readonly moreGraphs?: number;
   readonly isOnnxruntime: boolean;
 }): Promise<MemoryForecast> {
-  const { step, accumulate, at, isOnnxruntime } = options;
+  const { step, accumulate, at, moreGraphs = 0, isOnnxruntime } = options;
   const shapes = Object.fromEntries(Object.entries(step.weights).map(([name, { shape }]) => [name, shape]));
   const frozen = countElements(shapes);
   const trainable = bytesOfFloat * countElements(step.trainable);
@@ -88,7 +95,7 @@ export async function forecastMemory(options: {
   const { program, weightCopies, activationFactor, stateBuffers } = onnxruntimeFactors;
   // A weight's file is mapped, so it counts.
   const stored = Object.values(step.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
-  const weights = stored + weightCopies * exact.frozenWeights;
+  const weights = stored + (1 + moreGraphs) * weightCopies * exact.frozenWeights;
   const state = stateBuffers * (trainable + exact.gradients + exact.moments);
   // The values that a run begins with are there beside the state.
   const total = program + weights + state + trainable + activationFactor * activations;

@@ -34,6 +34,8 @@ export interface DryRunReport {
     /** Null where the data is not at hand and of no published size. */
     readonly samples: number | null;
     readonly heldOut: number | null;
+    /** Held-out samples that validations measure; null where they are not known. */
+    readonly validated: number | null;
     readonly countedFrom: 'records' | 'published set' | null;
   };
   /** Null where no model was there to tokenize with. */
@@ -45,7 +47,7 @@ export interface DryRunReport {
     readonly featureCache: DiskNeed | null;
     readonly featureBytesPerSample: number;
     readonly checkpoint: CheckpointBytes;
-    /** Of those kept, and the one that is being written. */
+    /** Of those kept, the best and those kept for good included, and the one that is being written. */
     readonly checkpoints: DiskNeed;
   };
   readonly time: {

@@ -7,14 +7,16 @@ import { configuredModels } from '../../src/runtime/configured-models.ts';
 import { locateModel } from '../../src/runtime/model-folder.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
 import { affectGptTask, openModelAndRecords } from '../configured.ts';
+import { configuredGrouping } from '../length-grouping.ts';
 import type { StepRecord } from '../logger.ts';
 import { train } from '../loop.ts';
 import { checkUnused } from '../resume.ts';
-import { EpochSampler, firstPosition } from '../sampler.ts';
+import { EpochSampler, firstPosition, type LengthGrouping } from '../sampler.ts';
 import { configuredSchedule } from '../schedule.ts';
 import type { TrainingTask } from '../task.ts';
+import { openValidationSamples } from '../validation/open.ts';
 import { diskOf, isOnnxruntime, parametersOf } from './forecast.ts';
-import { forecastMemory } from './memory.ts';
+import { forecastMemory, validationGraphs } from './memory.ts';
 import { countParts } from './parameters.ts';
 import type { DryRunReport, MeasuredSteps } from './report.ts';
 import { countTokens } from './tokens.ts';
@@ -82,9 +84,14 @@ async function computeFeatures(
 }
 
 /** Names of the samples of the first steps. */
-function namesOfSteps(config: Config, names: readonly string[], steps: number): string[] {
+function namesOfSteps(
+  config: Config,
+  names: readonly string[],
+  lengthGrouping: LengthGrouping | null,
+  steps: number,
+): string[] {
   const { seed, batchSize, accumulation } = config.train;
-  const sampler = new EpochSampler({ names, seed, batchSize, accumulation });
+  const sampler = new EpochSampler({ names, seed, batchSize, accumulation, lengthGrouping });
   const drawn = new Set<string>();
   for (let step = 1, position = firstPosition; step <= steps; step++) {
     const { microBatches, next } = sampler.draw(position);
@@ -99,6 +106,7 @@ async function runSteps(
   config: Config,
   engine: Engine,
   task: TrainingTask,
+  lengthGrouping: LengthGrouping | null,
   widest: readonly string[],
 ): Promise<MeasuredSteps> {
   const { batchSize, accumulation, seed } = config.train;
@@ -109,7 +117,7 @@ async function runSteps(
     loadBatch: (names, at) => task.loadBatch(at.step === stepCount && widest.length > 0 ? widest : names, at),
   };
   await train(measured, {
-    ...{ engine, steps: stepCount, batchSize, accumulation, seed },
+    ...{ engine, steps: stepCount, batchSize, accumulation, lengthGrouping, seed },
     schedule: configuredSchedule(config.train),
     run: null,
     onStep: (record) => {
@@ -147,7 +155,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
   const opened = await openModelAndRecords(config, check).catch(async (error: unknown) => {
     throw await withAlternative(config, error);
   });
-  const { model, train: records, heldOut } = opened;
+  const { model, train: records, heldOut, validation } = opened;
   const inMemory: Config = { ...config, data: { ...config.data, featureCache: null } };
   const samples = await openSamples({
     config: inMemory,
@@ -156,12 +164,19 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
   try {
     const { source } = samples;
     const { names } = source;
+    if (validation !== undefined) {
+      const setting = { config: inMemory, model, engine, say: notify };
+      // Their files and answers are checked as those of training are.
+      await (await openValidationSamples(validation, records, setting)).releaseEncoders();
+    }
+    const lengthGrouping = configuredGrouping(config, source);
     const { summary, widest } = countTokens({
       ...config.train,
       names,
+      lengthGrouping,
       lengthOf: (name) => source.sequenceLength(name, 1),
     });
-    const drawn = new Set([...namesOfSteps(config, names, stepCount), ...widest.names]);
+    const drawn = new Set([...namesOfSteps(config, names, lengthGrouping, stepCount), ...widest.names]);
     const { seconds: featureSeconds, usable } = await computeFeatures(options, samples, [...drawn]);
     await samples.releaseEncoders();
     const task = await affectGptTask(config, model, samples);
@@ -171,6 +186,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
       engine,
       // Where some were skipped, the others stand in for them.
       isWhole ? task : { ...task, names: usable },
+      lengthGrouping,
       isWhole ? widest.names : widest.names.filter((name) => usable.includes(name)),
     );
     const encoders = {
@@ -178,10 +194,17 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
       audio: model.audio?.parameterCount ?? null,
     };
     const perSample = needsFeatures(model) ? featureSeconds : null;
+    const validated = validation?.records.length ?? 0;
+    const data = {
+      samples: names.length,
+      heldOut: heldOut.length,
+      validated,
+      countedFrom: 'records',
+    } as const;
     return {
       dryRun: 'run',
       parameters: parametersOf(countParts(config, model.config, encoders)),
-      data: { samples: names.length, heldOut: heldOut.length, countedFrom: 'records' },
+      data,
       tokens: summary,
       steps,
       memory: await forecastMemory({
@@ -193,13 +216,14 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
           tokens: summary.longestTokens,
           supervised: config.train.batchSize * summary.mostSupervised,
         },
+        moreGraphs: validationGraphs(config.train),
         isOnnxruntime: isOnnxruntime(config),
       }),
-      disk: await diskOf(config, model.config, names.length),
+      disk: await diskOf(config, model.config, data),
       time: {
         trainingSeconds: config.train.steps * steps.medianSeconds,
         featureSecondsPerSample: perSample,
-        featureSecondsAtMost: (perSample ?? 0) * names.length,
+        featureSecondsAtMost: (perSample ?? 0) * (names.length + validated),
       },
     };
   } finally {

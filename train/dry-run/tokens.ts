@@ -1,4 +1,4 @@
-import { EpochSampler, firstPosition } from '../sampler.ts';
+import { EpochSampler, firstPosition, type LengthGrouping } from '../sampler.ts';
 
 /** Tokens of one sample's training sequence. */
 export interface SequenceLength {
@@ -38,6 +38,7 @@ export function countTokens(options: {
   readonly seed: number;
   readonly batchSize: number;
   readonly accumulation: number;
+  readonly lengthGrouping?: LengthGrouping | null;
   readonly lengthOf: (name: string) => SequenceLength;
 }): { readonly summary: TokenSummary; readonly widest: WidestBatch } {
   const { names, lengthOf } = options;

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+
+const whole = () => z.number().multipleOf(1);
+const count = () => whole().min(1);
+
+/** What a validation can be judged by. All but `loss` are of generated answers, and the higher the better. */
+export const VALIDATION_METRICS = [
+  'loss',
+  'exactMatch',
+  'emotionF',
+  'emotionPrecision',
+  'emotionRecall',
+  'sentimentAccuracy',
+  'sentimentWeightedF1',
+] as const;
+export type ValidationMetric = (typeof VALIDATION_METRICS)[number];
+
+/** How a training is measured on samples that it does not learn from. */
+export const validationSchema = z.strictObject({
+  every: count().default(1000).describe('Optimizer steps between validations.'),
+  split: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('Held-out samples with this `split` are taken; `null` takes all that are held out.'),
+  samples: count()
+    .nullable()
+    .default(null)
+    .describe(
+      'Only so many of them, always the same ones: `train.seed` and their names decide which. `null` takes all.',
+    ),
+  answers: whole()
+    .min(0)
+    .default(0)
+    .describe(
+      'How many of these samples the model also answers, with its most likely words, for the metrics of answers. 0 computes the loss alone. Generating holds one more copy of the frozen weights.',
+    ),
+  maxNewTokens: count().default(200).describe('Longest such answer in tokens.'),
+  metric: z
+    .enum(VALIDATION_METRICS)
+    .default('loss')
+    .describe(
+      'What the best checkpoint is the best by: `loss`; of the answers `exactMatch` (share of those that are word for word as expected), `emotionF`, `emotionPrecision`, `emotionRecall` (emotion words found by rules, compared on the five emotion wheels; samples with labels), or `sentimentAccuracy`, `sentimentWeightedF1` (samples asked for their sentiment).',
+    ),
+  patience: count()
+    .nullable()
+    .default(null)
+    .describe(
+      'Training stops after so many validations in a row without improvement. `null` never stops early.',
+    ),
+  minDelta: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      'What counts as improvement for `patience`: the metric must be better by more than this. The best checkpoint is the best whatever the difference.',
+    ),
+});
+
+/** The section `train.validation` of a configuration. */
+export type ValidationSettings = z.infer<typeof validationSchema>;

@@ -1,0 +1,95 @@
+import { lossInputSpecs } from '../../../model/affectgpt.ts';
+import { affectGptStepOptions } from '../../../train/configured.ts';
+import { type NamedBatch, ValidationLoss } from '../../../train/validation/loss.ts';
+import type { ConfiguredValidator, ValidatorRequest } from '../../../train/validation/open.ts';
+import { validationEpoch } from '../../../train/validation/plan.ts';
+import type { ValidationAnswer, ValidationResult } from '../../../train/validation/validator.ts';
+import type { State } from '../../engine/types.ts';
+import { Predictor } from '../../predict/predictor.ts';
+import { answerMetrics, type JudgedAnswer } from './answer-metrics.ts';
+
+/**
+ * Measures a configured model on held-out samples: their loss, and the most likely answers to some of them. Each sample is
+ * asked the same question at every validation: the kind is drawn from `train.seed` and its name alone. The parameters are
+ * those of the training state at hand; no checkpoint is read.
+ */
+class AffectGptValidator implements ConfiguredValidator {
+  readonly set: string;
+  readonly #request: ValidatorRequest;
+  readonly #loss: ValidationLoss;
+  readonly #predictor: Predictor;
+
+  constructor(request: ValidatorRequest) {
+    const { config, model, engine, say, set } = request;
+    this.set = set;
+    this.#request = request;
+    this.#loss = new ValidationLoss(engine, {
+      ...affectGptStepOptions(config, model),
+      inputs: lossInputSpecs(model.config, false),
+    });
+    this.#predictor = new Predictor({ config, model, engine, notify: say });
+  }
+
+  async validate(state: State, isStopped: () => boolean): Promise<ValidationResult | undefined> {
+    const mean = await this.#loss.mean(state, this.#batches(), isStopped);
+    if (mean === undefined) return undefined;
+    const answers = await this.#answers(state, isStopped);
+    if (answers === undefined) return undefined;
+    return {
+      loss: mean.loss,
+      samples: this.#request.samples.source.names.length,
+      supervisedTokens: mean.supervisedTokens,
+      metrics: answerMetrics(answers),
+      answers: answers.map(({ type: _, record: __, ...answer }) => answer),
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#loss.dispose();
+    await this.#predictor.dispose();
+  }
+
+  async *#batches(): AsyncGenerator<NamedBatch> {
+    const { config, samples } = this.#request;
+    const { names } = samples.source;
+    const { batchSize } = config.train;
+    for (let from = 0; from < names.length; from += batchSize) {
+      const batch = names.slice(from, from + batchSize);
+      // Without a step there are no keys of dropout.
+      const loaded = await samples.source.loadBatch(batch, { epoch: validationEpoch });
+      yield { ...loaded, names: batch };
+    }
+  }
+
+  /** In the order of the data. @returns undefined where it was stopped */
+  async #answers(state: State, isStopped: () => boolean): Promise<JudgedAnswer[] | undefined> {
+    const { config, samples, answered } = this.#request;
+    const { source } = samples;
+    const byQuestion = new Map<string, string[]>();
+    for (const name of answered) {
+      const { question } = source.task(name, validationEpoch);
+      byQuestion.set(question, [...(byQuestion.get(question) ?? []), name]);
+    }
+    const settings = {
+      ...config.generation,
+      maxNewTokens: config.train.validation!.maxNewTokens,
+      temperature: 0,
+    };
+    const found = new Map<string, JudgedAnswer>();
+    for (const [question, names] of byQuestion) {
+      if (isStopped()) return undefined;
+      for await (const prediction of this.#predictor.predict(state, samples, question, settings, names)) {
+        if (isStopped()) return undefined;
+        const { name, text, finish } = prediction;
+        const { type, answer: expected } = source.task(name, validationEpoch);
+        const answer: ValidationAnswer = { name, question, text, finish, expected };
+        found.set(name, { ...answer, type, record: source.record(name) });
+      }
+    }
+    return answered.map((name) => found.get(name)!);
+  }
+}
+
+/** What `trainConfigured` validates with. */
+export const createValidator = (request: ValidatorRequest): ConfiguredValidator =>
+  new AffectGptValidator(request);

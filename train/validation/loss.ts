@@ -1,0 +1,89 @@
+import type { CompiledFunction, Engine, State } from '../../src/engine/types.ts';
+import { NumericError } from '../../src/errors.ts';
+import { listNames } from '../bad-step.ts';
+import type { StepOptions } from '../step.ts';
+import type { TaskBatch } from '../task.ts';
+
+/** Samples that are computed together. */
+export interface NamedBatch extends TaskBatch {
+  readonly names: readonly string[];
+}
+
+/**
+ * The loss of held-out samples under the parameters of a training state: a graph of the forward pass alone, without
+ * dropout. It is compiled at its first use and kept. On top of the training step it holds the frozen weights once more,
+ * as the engine keeps them, and for the time of a batch the activations of one pass, none of which waits for a backward
+ * pass; trained tensors are those of the state.
+ */
+export class ValidationLoss {
+  readonly #engine: Engine;
+  readonly #options: Pick<StepOptions, 'name' | 'lossSum' | 'inputs' | 'trainable' | 'weights'>;
+  #compiled: Promise<CompiledFunction> | undefined;
+
+  /** @param options of the training step, `inputs` without those of dropout */
+  constructor(
+    engine: Engine,
+    options: Pick<StepOptions, 'name' | 'lossSum' | 'inputs' | 'trainable' | 'weights'>,
+  ) {
+    this.#engine = engine;
+    this.#options = options;
+  }
+
+  /**
+   * @param batches asked for one after the other
+   * @returns the mean over all supervised tokens, and their number; undefined where it was stopped
+   * @throws NumericError `VALIDATION_LOSS_NOT_FINITE` naming the samples of the batch
+   */
+  async mean(
+    state: State,
+    batches: AsyncIterable<NamedBatch>,
+    isStopped: () => boolean,
+  ): Promise<{ readonly loss: number; readonly supervisedTokens: number } | undefined> {
+    this.#compiled ??= this.#compile();
+    const compiled = await this.#compiled;
+    let sum = 0;
+    let supervisedTokens = 0;
+    for await (const batch of batches) {
+      if (isStopped()) return undefined;
+      if (batch.supervisedTokens === 0) continue;
+      const outputs = await compiled.run(batch.inputs, state);
+      const loss = outputs.lossSum!.data[0]!;
+      if (!Number.isFinite(loss)) {
+        throw new NumericError(
+          'VALIDATION_LOSS_NOT_FINITE',
+          `The validation loss of ${listNames(batch.names)} is ${loss}: the trained weights no longer give numbers for these samples. Go on from an earlier checkpoint with a lower learning rate, or look at the samples.`,
+        );
+      }
+      sum += loss;
+      supervisedTokens += batch.supervisedTokens;
+    }
+    return { loss: sum / supervisedTokens, supervisedTokens };
+  }
+
+  async dispose(): Promise<void> {
+    await (await this.#compiled)?.dispose();
+    this.#compiled = undefined;
+  }
+
+  #compile(): Promise<CompiledFunction> {
+    const { name, lossSum, inputs, trainable, weights } = this.#options;
+    return this.#engine.compile(
+      (tensors) => ({
+        outputs: {
+          lossSum: lossSum({
+            inputs: tensors.inputs,
+            parameters: { ...tensors.weights, ...tensors.state },
+          }),
+        },
+      }),
+      {
+        name: `${name}.validation`,
+        inputs,
+        state: Object.fromEntries(
+          Object.entries(trainable).map(([parameter, shape]) => [parameter, { dtype: 'float32', shape }]),
+        ),
+        weights,
+      },
+    );
+  }
+}
