@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { fusionTensorShapes } from '../fusion/parameters.ts';
 import {
   type AffectGptConfig,
   type AffectGptLossInputs,
@@ -12,22 +13,36 @@ import { findFileFaults, listFaults, type SampleRecord } from '../src/data/recor
 import { type RecordsLocation, readRecords, splitRecords } from '../src/data/source.ts';
 import { Parameters } from '../src/engine/parameters.ts';
 import type { Engine } from '../src/engine/types.ts';
-import { AffectGptError, InputError } from '../src/errors.ts';
+import { AffectGptError, asOneError, InputError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/io/atomic.ts';
 import { type AffectGpt, initialParameters, openAffectGpt } from '../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../src/runtime/samples.ts';
+import { findResumable } from './checkpoint-folders.ts';
 import { dataRecord, writeDataRecord } from './data-record.ts';
+import { describeEnvironment, recordEnvironment } from './environment.ts';
+import { stepCost, stepFlops } from './flops.ts';
 import { runIdentity } from './identity.ts';
 import { type Interrupt, type InterruptSignal, interruptExitCodes } from './interrupts.ts';
+import { configuredGrouping } from './length-grouping.ts';
 import type { StepRecord } from './logger.ts';
 import { train } from './loop.ts';
 import { formatDuration, type OutputStream } from './progress.ts';
 import { type Replay, replayStep } from './replay.ts';
 import { checkResumable, checkUnused } from './resume.ts';
+import { type openRunStatus, withRunStatus } from './run-status.ts';
 import { configuredSchedule } from './schedule.ts';
 import { recordSkipped } from './skipped.ts';
 import type { StepOptions } from './step.ts';
 import type { TrainingTask, TrainOutcome } from './task.ts';
+import { measurePeakFlops } from './throughput.ts';
+import {
+  type ConfiguredValidator,
+  describePlan,
+  openValidationSamples,
+  type ValidatorRequest,
+  validatorRequest,
+} from './validation/open.ts';
+import { planValidation } from './validation/plan.ts';
 
 export interface ConfiguredTraining {
   readonly config: Config;
@@ -41,9 +56,13 @@ export interface ConfiguredTraining {
   readonly interrupt?: Interrupt;
   /** Looks for what else will be needed; its faults are told together with those of model and data. */
   readonly check?: () => Promise<void>;
+  /** Makes what `train.validation` measures with; needed where the configuration has that section. */
+  readonly createValidator?: (request: ValidatorRequest) => ConfiguredValidator;
   /** Called once, before the first step, when everything was found and a resumption was not refused. */
   readonly onStart?: () => Promise<void>;
   readonly onStep?: (record: StepRecord) => void;
+  /** The arguments, program first, that started it, for the record of the run. */
+  readonly command?: readonly string[];
 }
 
 /** Where a configuration's samples are described. */
@@ -52,11 +71,17 @@ export function recordsLocation({ data }: Config): RecordsLocation {
   return data.manifest === null ? { dataset: data.dataset!, root: data.root } : { manifest: data.manifest };
 }
 
-/** Records of a configuration, divided by `data.trainSplit`. @throws InputError `SAMPLES_NONE` and those of `readRecords` */
-async function readDividedRecords({ data }: Config, location: RecordsLocation) {
+/**
+ * Records of a configuration, divided by `data.trainSplit`, and those that it is validated on.
+ * @throws InputError `SAMPLES_NONE`, and those of `readRecords` and `planValidation`
+ */
+async function readDividedRecords(config: Config, location: RecordsLocation) {
+  const { data } = config;
   const records = await readRecords(location);
   const divided = splitRecords(records, data.trainSplit);
-  if (divided.train.length > 0) return divided;
+  if (divided.train.length > 0) {
+    return { ...divided, validation: planValidation(config, divided, location) };
+  }
   const counts = new Map<string, number>();
   for (const { split } of records) counts.set(split!, (counts.get(split!) ?? 0) + 1);
   const found = [...counts].map(([split, count]) => `${split} (${count})`).join(', ');
@@ -102,9 +127,7 @@ export async function openModelAndRecords(config: Config, check: () => Promise<v
     const missing = await missingFiles(config, records.value.train);
     if (missing !== undefined) errors.push(missing);
   }
-  const messages = errors.map((error) => (error instanceof InputError ? error.message : undefined));
-  if (errors.length === 1 || messages.includes(undefined)) throw errors[0];
-  throw new InputError('NOT_READY', messages.join('\n'));
+  throw asOneError(errors);
 }
 
 /** Whether a step of this model drops anything, and so needs dropout keys. */
@@ -141,6 +164,12 @@ export async function replayConfigured(folder: string, config: Config, engine: E
   return replayStep(folder, affectGptStepOptions(config, model), engine);
 }
 
+/** Whether training changes what the decoder's first layer reads. */
+const trainsInputs = ({ config, trainable }: AffectGpt): boolean =>
+  'model.embed_tokens.weight' in trainable ||
+  (config.mode.slots.length > 0 &&
+    Object.keys(fusionTensorShapes(config.fusion)).some((name) => name in trainable));
+
 /** The training of a configured model on its samples, as the loop takes it. */
 export async function affectGptTask(
   config: Config,
@@ -148,11 +177,14 @@ export async function affectGptTask(
   samples: OpenSamples,
 ): Promise<TrainingTask> {
   const drops = dropsAnything(model.config);
+  const cost = stepCost(model.config.decoder, model.trainable, trainsInputs(model));
   return {
     names: samples.source.names,
     initialParameters: await initialParameters(config, model),
-    loadBatch: (names, { epoch, step }) =>
-      samples.source.loadBatch(names, drops ? { epoch, step } : { epoch }),
+    loadBatch: async (names, { epoch, step }) => {
+      const batch = await samples.source.loadBatch(names, drops ? { epoch, step } : { epoch });
+      return { ...batch, flops: stepFlops(cost, batch) };
+    },
     stepOptions: affectGptStepOptions(config, model),
   };
 }
@@ -167,22 +199,34 @@ const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
  * @throws InputError `NOT_READY`, `MODEL_NOT_FOUND`, `SAMPLES_NONE`, `SAMPLES_UNUSABLE`,
  *   `SAMPLES_SKIPPED_TOO_MANY`, and those of `train`
  */
-export async function trainConfigured(options: ConfiguredTraining): Promise<TrainOutcome> {
+export const trainConfigured = (options: ConfiguredTraining): Promise<TrainOutcome> =>
+  withRunStatus((begin) => trainInFolder(options, begin));
+
+async function trainInFolder(
+  options: ConfiguredTraining,
+  begin: typeof openRunStatus,
+): Promise<TrainOutcome> {
   const { config, sources, engine, resume, stream, interrupt, onStart, onStep, label } = options;
-  const { check = async () => {} } = options;
+  const { check = async () => {}, createValidator } = options;
+  if (config.train.validation !== null && createValidator === undefined) {
+    throw new Error('train.validation needs createValidator');
+  }
   const configText = renderConfig(config, sources);
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
   // Said before the features of a large data set are computed, not after.
   if (resume === 'never') await checkUnused(config.output);
-  const { model, train: trained, heldOut } = await openModelAndRecords(config, check);
+  const { model, train: trained, heldOut, validation: plan } = await openModelAndRecords(config, check);
   const identity = runIdentity(config, {
     'model.visualEncoder.description': model.visual?.description ?? null,
     'model.audioEncoder.description': model.audio?.description ?? null,
   });
   const data = dataRecord(trained, recordsLocation(config));
   const { steps, seed } = config.train;
-  await checkResumable({ runFolder: config.output, resume, identity, seed, steps, data });
+  const policy = plan && { ...plan.settings, set: plan.set };
+  const validation = policy && { validation: policy };
+  const terms = { runFolder: config.output, resume, identity, seed, steps, data, ...validation };
+  await checkResumable({ ...terms, keeping: config.train.checkpoint });
   const samples = await openSamples({
     config,
     model,
@@ -191,6 +235,9 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
     forTraining: true,
     notify: say,
   });
+  const setting = { config, model, engine, say };
+  const validated = plan && (await openValidationSamples(plan, trained, setting));
+  let validator: ConfiguredValidator | undefined;
   try {
     const { trainable, frozen } = model.parameterCounts;
     say(
@@ -198,12 +245,26 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
         `${millions(trainable)} trainable and ${millions(frozen)} frozen parameters; engine ${engine.name}.`,
     );
     await prepareFeatures(samples, say, interrupt);
+    if (validated !== undefined) {
+      await prepareFeatures(validated, say, interrupt);
+      validator = createValidator!(validatorRequest(plan!, validated, setting));
+      say(describePlan(plan!, validated));
+    }
     const task = await affectGptTask(config, model, samples);
+    const found = await findResumable(config.output);
+    const from = {
+      step: found?.step ?? 0,
+      checkpoint: found?.folder ?? null,
+      command: options.command ?? null,
+    };
+    // Data that cannot be used, and signals until now, leave nothing behind.
+    const status = await begin(config.output, { ...from, steps });
     return await train(task, {
       engine,
       steps,
       batchSize: config.train.batchSize,
       accumulation: config.train.accumulation,
+      lengthGrouping: configuredGrouping(config, samples.source),
       seed,
       onBadNumbers: config.train.onBadNumbers,
       schedule: configuredSchedule(config.train),
@@ -218,18 +279,30 @@ export async function trainConfigured(options: ConfiguredTraining): Promise<Trai
           ? {}
           : { adapter: { settings: config.lora, baseModel: config.model.llm } }),
       },
-      log: { every: config.train.log.every, stream, ...(label === undefined ? {} : { label }) },
+      log: {
+        ...{ every: config.train.log.every, stream, peakFlops: await measurePeakFlops(engine) },
+        ...(label === undefined ? {} : { label }),
+      },
+      ...(validator && { validation: { ...plan!.settings, validator } }),
       ...(interrupt && { interrupt }),
       onStart: async () => {
         // Not before the run is known to be a new one or the same as before: a refused resumption leaves it alone.
         await writeFileAtomic(join(config.output, 'config.yaml'), configText);
         await writeDataRecord(config.output, data);
-        if (config.data.onBadSample === 'skip') await recordSkipped(config.output, samples.source.skipped);
+        await recordEnvironment(config.output, await describeEnvironment(engine, from));
+        const skipped = [...samples.source.skipped, ...(validated?.source.skipped ?? [])];
+        if (config.data.onBadSample === 'skip') await recordSkipped(config.output, skipped);
         await onStart?.();
       },
-      ...(onStep && { onStep }),
+      onStep: async (record) => {
+        await status.update({ step: record.step });
+        onStep?.(record);
+      },
+      onSave: (saved) => status.update(saved),
     });
   } finally {
+    await validator?.dispose();
+    await validated?.releaseEncoders();
     await samples.releaseEncoders();
   }
 }

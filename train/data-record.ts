@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { SampleRecord } from '../src/data/records.ts';
 import type { RecordsLocation } from '../src/data/source.ts';
 import { InputError } from '../src/errors.ts';
-import { writeFileAtomic } from '../src/io/atomic.ts';
+import { makeFolder, writeFileAtomic } from '../src/io/atomic.ts';
 import { sha256 } from '../src/io/checksum.ts';
 import { readText } from '../src/io/filesystem.ts';
 import { isJsonObject } from '../src/io/json.ts';
@@ -40,7 +39,7 @@ export const dataDigest = (record: DataRecord): string => sha256(JSON.stringify(
 
 /** Keeps the record in the run folder, so that a changed sample can be named later. */
 export async function writeDataRecord(runFolder: string, record: DataRecord): Promise<void> {
-  await mkdir(runFolder, { recursive: true });
+  await makeFolder(runFolder);
   const text = JSON.stringify(Object.fromEntries(record), null, 1);
   await writeFileAtomic(join(runFolder, fileName), `${text}\n`);
 }

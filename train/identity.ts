@@ -10,6 +10,7 @@ export type RunIdentity = Readonly<Record<string, JsonValue>>;
 const freeKeys = [
   'train.steps',
   'train.checkpoint',
+  'train.validation',
   'train.log',
   'train.onBadNumbers',
   'engine',
@@ -38,9 +39,9 @@ function flatten(value: JsonValue, key: string, into: Record<string, JsonValue>)
 
 /**
  * The identity of a configured run: all keys but those that a resumed run may change (`train.steps`,
- * `train.checkpoint`, `train.log`, `train.onBadNumbers`, `engine`, `generation`, `evaluation`, `data.featureCache`,
- * `data.badSampleLimit`, `data.decodeTimeout`, `output`) and with `batchSize` and
- * `accumulation` replaced by their product.
+ * `train.checkpoint`, `train.validation`, `train.log`, `train.onBadNumbers`, `engine`, `generation`, `evaluation`,
+ * `data.featureCache`, `data.badSampleLimit`, `data.decodeTimeout`, `output`) and with `batchSize` and `accumulation`
+ * replaced by their product.
  *
  * @param elsewhere settings that stand in files of their own, by the key that names the file; null where there is none
  */

@@ -15,8 +15,20 @@ interface SignalSource {
   off(signal: InterruptSignal, listener: () => void): unknown;
 }
 
+/** What a program is doing when a signal comes. */
+export type Activity = 'preparing' | 'training' | 'scoring';
+
+/** What a first signal brings about, by what is being done, before the process stops. */
+const consequences: Readonly<Record<Activity, string>> = {
+  preparing: 'finishing the samples in progress, then stopping before the first step',
+  training: 'finishing this step, saving, then stopping',
+  scoring: 'finishing the samples in progress, then stopping without a score',
+};
+
 /** An interrupt that listens to signals until it is disposed of. */
 export interface SignalWatch extends Interrupt {
+  /** To be kept up to date by whoever goes from one to the next; `training` at first. */
+  activity: Activity;
   dispose(): void;
 }
 
@@ -41,8 +53,9 @@ export function watchInterrupts(options: {
       exit(interruptExitCodes[signal]);
     } else if (requested === undefined) {
       requested = signal;
-      const again = signal === 'SIGUSR2' ? '' : ' (once more: at once, without saving)';
-      notify(`${signal}: finishing this step, saving, then stopping${again}.`);
+      const atOnce = watch.activity === 'training' ? 'at once, without saving' : 'at once';
+      const again = signal === 'SIGUSR2' ? '' : ` (once more: ${atOnce})`;
+      notify(`${signal}: ${consequences[watch.activity]}${again}.`);
     }
   };
   // Windows has no SIGUSR2 to listen to.
@@ -50,7 +63,8 @@ export function watchInterrupts(options: {
     process.platform === 'win32' ? ['SIGINT', 'SIGTERM'] : ['SIGINT', 'SIGTERM', 'SIGUSR2'];
   const listeners = signals.map((signal) => [signal, () => receive(signal)] as const);
   for (const [signal, listener] of listeners) source.on(signal, listener);
-  return {
+  const watch: SignalWatch = {
+    activity: 'training',
     get requested() {
       return requested;
     },
@@ -58,4 +72,5 @@ export function watchInterrupts(options: {
       for (const [signal, listener] of listeners) source.off(signal, listener);
     },
   };
+  return watch;
 }

@@ -1,11 +1,17 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppendFile } from '../src/io/append-file.ts';
+import { makeFolder } from '../src/io/atomic.ts';
 import { fileError } from '../src/io/filesystem.ts';
-import { JsonlWriter } from '../src/io/jsonl.ts';
+import { dropTornLine, JsonlWriter } from '../src/io/jsonl.ts';
 import type { EventFileWriter } from '../src/io/tensorboard.ts';
 import { cutMetrics, type MetricsLine, metricsName, openEvents, writeEvents } from './metrics.ts';
-import { formatProgress, type OutputStream, ProgressDisplay, type ProgressState } from './progress.ts';
+import {
+  formatProgress,
+  type MemoryUse,
+  type OutputStream,
+  ProgressDisplay,
+  type ProgressState,
+} from './progress.ts';
 
 /** What the loop tells of a step. */
 export interface StepRecord {
@@ -25,6 +31,8 @@ export interface StepRecord {
   readonly supervisedTokens: number;
   /** Of this step, loading included. */
   readonly seconds: number;
+  /** Floating-point operations of this step; absent where nobody counts them. */
+  readonly flops?: number;
   /** Since the run began, this step included. */
   readonly totals: RunTotals;
 }
@@ -46,6 +54,10 @@ export interface RunLoggerOptions {
   /** Steps of the whole run. */
   readonly steps: number;
   readonly label?: string | undefined;
+  /** Floating-point operations a second that the engine reaches at most; without it there is no MFU. */
+  readonly peakFlops?: number | undefined;
+  /** Memory of this process, unless told otherwise. */
+  readonly memory?: () => MemoryUse;
   /** Where the run begins or goes on. */
   readonly from: { readonly step: number; readonly totals: RunTotals };
 }
@@ -58,18 +70,25 @@ interface RunFiles {
 
 async function openFiles(folder: string, step: number): Promise<RunFiles> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     const path = join(folder, metricsName);
     const history = await cutMetrics(path, step);
+    // What a killed process left of a line would have the next one's text appended.
+    await dropTornLine(join(folder, 'log.txt'));
     return {
       metrics: await JsonlWriter.open(path),
-      events: await openEvents(folder, history),
+      events: await openEvents(folder, history, step),
       log: await AppendFile.open(join(folder, 'log.txt'), 'a'),
     };
   } catch (error) {
     throw fileError(error, folder, 'write');
   }
 }
+
+const processMemory = (): MemoryUse => ({
+  now: process.memoryUsage.rss(),
+  peak: process.resourceUsage().maxRSS * 1024,
+});
 
 /** The record of a run: `metrics.jsonl`, TensorBoard events and `log.txt` in its folder, and a line for people. */
 export class RunLogger {
@@ -78,6 +97,9 @@ export class RunLogger {
   readonly #display: ProgressDisplay | undefined;
   /** Totals at the last line of metrics. */
   #lineTotals: RunTotals;
+  /** Since the last line of metrics. */
+  #lineFlops = 0;
+  #peakFlops: number | undefined;
   /** Of the steps after the first of this process, which compiles the graph. */
   #paceSeconds = 0;
   #paceSteps = 0;
@@ -87,6 +109,7 @@ export class RunLogger {
     this.#files = files;
     this.#display = options.stream === null ? undefined : new ProgressDisplay(options.stream, options.label);
     this.#lineTotals = options.from.totals;
+    this.#peakFlops = options.peakFlops;
   }
 
   /**
@@ -99,8 +122,16 @@ export class RunLogger {
     return new RunLogger(options, folder === null ? undefined : await openFiles(folder, from.step));
   }
 
+  /** Of the engine's peak. What training reaches is reachable: a peak that was measured on a busy machine gives way. */
+  #utilisation(seconds: number): number | undefined {
+    if (this.#peakFlops === undefined) return undefined;
+    const reached = this.#lineFlops / seconds;
+    this.#peakFlops = Math.max(this.#peakFlops, reached);
+    return reached / this.#peakFlops;
+  }
+
   async step(record: StepRecord): Promise<void> {
-    const { every, steps, from } = this.#options;
+    const { every, steps, from, memory = processMemory } = this.#options;
     const { step, loss, lr, gradNorm, totals } = record;
     const due = step === 1 || step === steps || step % every === 0;
     if (step > from.step + 1) {
@@ -110,12 +141,11 @@ export class RunLogger {
     const pace = this.#paceSteps === 0 ? record.seconds : this.#paceSeconds / this.#paceSteps;
     const seconds = totals.seconds - this.#lineTotals.seconds;
     const tokensPerSecond = seconds > 0 ? (totals.tokens - this.#lineTotals.tokens) / seconds : 0;
+    this.#lineFlops += record.flops ?? 0;
+    const mfu = record.flops === undefined || !(seconds > 0) ? undefined : this.#utilisation(seconds);
+    const used = memory();
     const progress: ProgressState = {
-      step,
-      steps,
-      loss,
-      lr,
-      tokensPerSecond,
+      ...{ step, steps, loss, lr, tokensPerSecond, mfu, memory: used },
       secondsLeft: pace * (steps - step),
     };
     this.#display?.update(progress, due);
@@ -131,10 +161,23 @@ export class RunLogger {
       seconds: totals.seconds,
     };
     this.#lineTotals = totals;
+    this.#lineFlops = 0;
     if (this.#files === undefined) return;
     await this.#files.metrics.append({ ...line });
     await writeEvents(this.#files.events, line);
+    await this.scalars(step, {
+      ...(mfu !== undefined && { 'train/mfu': mfu }),
+      'system/rss_gb': used.now / 1e9,
+      'system/peak_rss_gb': used.peak / 1e9,
+    });
     await this.#log(formatProgress(progress));
+  }
+
+  /** Numbers for TensorBoard alone, by tag. A run that goes on keeps those of the steps that stand. */
+  async scalars(step: number, values: Readonly<Record<string, number>>): Promise<void> {
+    for (const [tag, value] of Object.entries(values)) {
+      await this.#files?.events.scalar(tag, value, step);
+    }
   }
 
   /** A message for people, also in `log.txt`. */

@@ -20,11 +20,14 @@ import { formatSpikes, SpikeWatch } from './spikes.ts';
 import { createTrainState, TrainStep } from './step.ts';
 import {
   checkOptions,
+  flopsOf,
   type TaskBatch,
   type TrainingTask,
   type TrainOptions,
   type TrainOutcome,
 } from './task.ts';
+import { RunValidation } from './validation/run-validation.ts';
+import { cutValidations } from './validation/validation-file.ts';
 
 /** The batches of one step. */
 interface LoadedStep {
@@ -43,6 +46,7 @@ class Training {
   readonly #trainStep: TrainStep;
   readonly #state: State;
   readonly #logger: RunLogger;
+  readonly #validation: RunValidation | undefined;
   #step: number;
   #position: SamplerPosition;
   #totals: RunTotals;
@@ -61,6 +65,7 @@ class Training {
       readonly sampler: EpochSampler;
       readonly state: State;
       readonly logger: RunLogger;
+      readonly validation: RunValidation | undefined;
       readonly step: number;
       readonly position: SamplerPosition;
       readonly totals: RunTotals;
@@ -74,6 +79,7 @@ class Training {
     this.#trainStep = new TrainStep(options.engine, task.stepOptions);
     this.#state = start.state;
     this.#logger = start.logger;
+    this.#validation = start.validation;
     this.#step = start.step;
     this.#savedStep = start.step;
     this.#position = start.position;
@@ -86,7 +92,10 @@ class Training {
     checkOptions(options);
     const { engine, run, seed, steps, batchSize, accumulation, log } = options;
     const { names, initialParameters, stepOptions } = task;
-    const sampler = new EpochSampler({ names, seed, batchSize, accumulation });
+    const sampler = new EpochSampler({
+      ...{ names, seed, batchSize, accumulation },
+      lengthGrouping: options.lengthGrouping ?? null,
+    });
     let resumed: ResumedRun | undefined;
     if (run !== null) {
       checkAdapterDescribed(stepOptions.trainable, run.adapter);
@@ -100,6 +109,7 @@ class Training {
         samples: names.length,
         sampler,
         steps,
+        validation: options.validation && { ...options.validation, set: options.validation.validator.set },
       });
     }
     const saved = resumed?.checkpoint.state;
@@ -110,11 +120,14 @@ class Training {
       seconds: saved?.seconds ?? 0,
     };
     const position = saved === undefined ? firstPosition : { epoch: saved.epoch, index: saved.sampler.index };
+    const validation = options.validation && (await RunValidation.open(options.validation, run, step));
+    if (run !== null && validation === undefined) await cutValidations(run.folder, step);
     const logger = await RunLogger.open({
       folder: run?.folder ?? null,
       stream: log?.stream ?? null,
       every: log?.every ?? 1,
       label: log?.label,
+      peakFlops: log?.peakFlops,
       steps,
       from: { step, totals },
     });
@@ -130,7 +143,7 @@ class Training {
     });
     const checkpoint = resumed?.folder ?? null;
     const skippedSteps = saved?.skippedSteps ?? 0;
-    const start = { sampler, state, logger, step, position, totals, skippedSteps, checkpoint };
+    const start = { sampler, state, logger, validation, step, position, totals, skippedSteps, checkpoint };
     return new Training(task, options, start);
   }
 
@@ -149,6 +162,8 @@ class Training {
         spikes: this.#spikes.steps,
         parameters: await this.#parameters(),
         checkpoint: this.#checkpoint,
+        best: (await this.#validation?.best()) ?? null,
+        isStoppedEarly: this.#step < this.#options.steps && signal === undefined,
       };
     } catch (error) {
       // The error itself is what counts, also where the disk is too full to note it.
@@ -160,16 +175,25 @@ class Training {
       await this.#pending?.catch(() => undefined);
       this.#state.dispose();
       await this.#trainStep.dispose();
+      await this.#validation?.close();
       await this.#logger.close();
     }
   }
 
-  /** @returns the signal that ended it before the last step */
+  /** @returns the signal that ended it before there was nothing left to do */
   async #steps(): Promise<InterruptSignal | undefined> {
     const { steps, run, interrupt } = this.#options;
-    while (this.#step < steps) {
+    const validation = this.#validation;
+    for (;;) {
       // Signals and other waiting events get their turn between steps on every engine.
       await setImmediate();
+      if (validation?.isDue(this.#step)) await this.#validate(validation);
+      if (this.#step >= steps && !validation?.isDue(this.#step)) return undefined;
+      if (validation?.earlyStop !== undefined) {
+        await this.#save();
+        await this.#logger.note(`Stopped early after step ${this.#step}: ${validation.earlyStop}.`);
+        return undefined;
+      }
       const signal = interrupt?.requested;
       if (signal !== undefined) {
         await this.#save();
@@ -180,7 +204,20 @@ class Training {
         await this.#save();
       }
     }
-    return undefined;
+  }
+
+  /** Validates the step that was done last, unless a signal comes: a run that goes on from here makes up for it. */
+  async #validate(validation: RunValidation): Promise<void> {
+    const { run, interrupt } = this.#options;
+    const isStopped = (): boolean => interrupt?.requested !== undefined;
+    const done = await validation.run(this.#step, this.#state, isStopped);
+    if (done === undefined) return;
+    const { text, scalars } = validation.describe(done.line, done.isBest);
+    await this.#logger.scalars(this.#step, scalars);
+    await this.#logger.note(text);
+    if (!done.isBest || run === null) return;
+    await this.#save();
+    await validation.markBest(this.#step, run.checkpoint);
   }
 
   async #oneStep(): Promise<void> {
@@ -217,6 +254,7 @@ class Training {
       await this.#badStep(bad, loaded, inputs);
     }
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
+    const flops = flopsOf(batches);
     const seconds = (performance.now() - started) / 1000;
     this.#step = step;
     this.#position = next;
@@ -230,6 +268,7 @@ class Training {
     const record: StepRecord = {
       ...{ step, epoch, names, loss, lr: learningRate, gradNorm, tokens, supervisedTokens, seconds },
       totals: this.#totals,
+      ...(flops !== undefined && { flops }),
     };
     await this.#logger.step(record);
     const spikes = this.#spikes.observe(record);
@@ -313,10 +352,11 @@ class Training {
       shapes: this.#task.stepOptions.trainable,
       tensors: this.#state,
       adapter: run.adapter,
-      keep: run.checkpoint.keep,
+      ...run.checkpoint,
     });
     this.#savedStep = this.#step;
     await this.#logger.note(`Saved ${this.#checkpoint}.`);
+    await this.#options.onSave?.({ step: this.#step, checkpoint: this.#checkpoint });
   }
 }
 
@@ -325,7 +365,8 @@ class Training {
  * interrupted, or killed, and resumed gives the same losses and parameters as one that was not, bit for bit.
  *
  * The first interrupt is answered between two steps: the state is saved (where there is a run folder) and the outcome
- * says so. The batches of the next step are loaded while a step runs; results do not depend on it.
+ * says so. The batches of the next step are loaded while a step runs; results do not depend on it. Validations come
+ * between steps and only read the state: they change no number of the training, but may end it.
  *
  * @throws InputError `TRAIN_OPTIONS_INVALID`, `SUPERVISED_TOKENS_NONE`, `CHECKPOINT_ADAPTER_UNDESCRIBED`, those of
  *   `EpochSampler`, `resumeRun`, `saveCheckpoint` and of the task

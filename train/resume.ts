@@ -8,11 +8,20 @@ import {
   readCheckpointState,
   type TensorShapes,
 } from './checkpoint.ts';
-import { checkpointName, findResumable, listCheckpoints, removeUnfinished } from './checkpoint-folders.ts';
+import {
+  checkpointName,
+  findResumable,
+  type Keeping,
+  listCheckpoints,
+  pruneCheckpoints,
+  removeUnfinished,
+} from './checkpoint-folders.ts';
 import { checkData, type DataRecord } from './data-record.ts';
 import { checkIdentity, type RunIdentity } from './identity.ts';
 import { metricsName } from './metrics.ts';
 import type { EpochSampler } from './sampler.ts';
+import { validationStanding } from './validation/run-validation.ts';
+import type { ValidationPolicy } from './validation/validator.ts';
 
 /** What a run has to have in common with the one that it continues, known before its samples are. */
 export interface ResumeTerms {
@@ -24,6 +33,10 @@ export interface ResumeTerms {
   readonly steps: number;
   /** What is told about the samples; not compared where absent. */
   readonly data?: DataRecord | undefined;
+  /** Which checkpoints stay: what a kill after the last one kept from being removed goes; nothing does where absent. */
+  readonly keeping?: Keeping;
+  /** How it is validated, and on what; absent where it is not. */
+  readonly validation?: (ValidationPolicy & { readonly set: string }) | undefined;
 }
 
 /** What a run has to have in common with the one that it continues. */
@@ -56,7 +69,7 @@ export async function checkUnused(runFolder: string): Promise<void> {
 
 /** @throws InputError `RESUME_CONFIG_CHANGED`, `RESUME_SEED_CHANGED`, `RESUME_DATA_CHANGED`, `RUN_COMPLETE` */
 async function checkTerms(state: CheckpointState, folder: string, terms: ResumeTerms): Promise<void> {
-  const { identity, seed, steps, data, runFolder } = terms;
+  const { identity, seed, steps, data, runFolder, validation } = terms;
   checkIdentity(state.config, identity, folder);
   if (state.rng.seed !== seed) {
     throw new InputError(
@@ -65,7 +78,16 @@ async function checkTerms(state: CheckpointState, folder: string, terms: ResumeT
     );
   }
   if (data !== undefined) await checkData(state.dataDigest, data, { runFolder, checkpoint: folder });
-  if (state.step >= steps) {
+  const standing = validation && (await validationStanding(runFolder, state.step, validation));
+  // A signal or a kill may have come before the last validation, and what follows from it, was done.
+  const isUnfinished = standing?.isUnfinished === true;
+  if (standing?.earlyStop !== undefined && !isUnfinished) {
+    throw new InputError(
+      'RUN_COMPLETE',
+      `Nothing remains to be done: the run was stopped early at step ${state.step} (${folder}), because ${standing.earlyStop}. Set train.validation.patience higher, or to null, to train on, or choose another output folder for a new run.`,
+    );
+  }
+  if (state.step > steps || (state.step === steps && !isUnfinished)) {
     throw new InputError(
       'RUN_COMPLETE',
       `Nothing remains to be done: ${folder} is at step ${state.step} of ${steps}. Set train.steps higher to train on, or choose another output folder for a new run.`,
@@ -83,8 +105,16 @@ async function checkTerms(state: CheckpointState, folder: string, terms: ResumeT
 export async function checkResumable(terms: ResumeTerms): Promise<void> {
   if (terms.resume === 'never') await checkUnused(terms.runFolder);
   const found = await findResumable(terms.runFolder);
-  const state = found && (await readCheckpointState(found.folder));
-  if (state !== undefined) await checkTerms(state, found!.folder, terms);
+  if (found === undefined) return;
+  try {
+    await checkTerms(await readCheckpointState(found.folder), found.folder, terms);
+  } catch (error) {
+    if (terms.keeping !== undefined && error instanceof InputError && error.code === 'RUN_COMPLETE') {
+      await removeUnfinished(terms.runFolder);
+      await pruneCheckpoints(terms.runFolder, found.step, terms.keeping);
+    }
+    throw error;
+  }
 }
 
 /** @throws InputError `RESUME_DATA_CHANGED` */

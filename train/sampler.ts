@@ -19,11 +19,21 @@ export interface SamplerDraw {
   readonly next: SamplerPosition;
 }
 
+/** Lets samples of like length meet, so that less is computed on padding. */
+export interface LengthGrouping {
+  /** Optimizer steps whose samples are sorted by length together. */
+  readonly steps: number;
+  /** Tokens of a sample's sequence in an epoch: a function of the data alone. */
+  readonly tokens: (name: string, epoch: number) => number;
+}
+
 export interface SamplerOptions {
   readonly names: readonly string[];
   readonly seed: number;
   readonly batchSize: number;
   readonly accumulation: number;
+  /** Absent or null, samples meet by chance. */
+  readonly lengthGrouping?: LengthGrouping | null;
 }
 
 /**
@@ -33,6 +43,11 @@ export interface SamplerOptions {
  * A step never mixes two epochs: the last one of an epoch takes what is left, so that no sample is lost. (The published
  * training drops the rest of each epoch instead.) Its loss and gradient are means over its own tokens. Where there are
  * fewer samples than a step takes, every step is a whole epoch.
+ *
+ * With `lengthGrouping` the order of an epoch is cut into windows of so many steps; the samples of each are sorted by
+ * length and divided into steps, and all whole steps of the epoch are put into an order of chance. (transformers'
+ * `group_by_length` sorts windows of 50 batches, too, and keeps the sorted order.) Then the order also depends on lengths
+ * and on `batchSize` x `accumulation`.
  *
  * Draws are functions of the position: nothing but it has to be kept to go on.
  */
@@ -69,9 +84,29 @@ export class EpochSampler {
     if (this.#order?.epoch !== epoch) {
       const { names } = this.#options;
       const permutation = this.#random.split(`epoch ${epoch}`).permutation(names.length);
-      this.#order = { epoch, names: Array.from(permutation, (index) => names[index]!) };
+      const drawn = Array.from(permutation, (index) => names[index]!);
+      const { lengthGrouping } = this.#options;
+      this.#order = { epoch, names: lengthGrouping ? this.#grouped(drawn, epoch, lengthGrouping) : drawn };
     }
     return this.#order.names;
+  }
+
+  /** The names of an epoch, drawn by chance, so that those of like length make a step. */
+  #grouped(drawn: readonly string[], epoch: number, { steps: window, tokens }: LengthGrouping): string[] {
+    const { batchSize, accumulation } = this.#options;
+    const stepSize = batchSize * accumulation;
+    const lengths = new Map(drawn.map((name) => [name, tokens(name, epoch)]));
+    // Samples of equal length stay in the order in which they were drawn.
+    const sorted = (names: readonly string[]) => [...names].sort((a, b) => lengths.get(b)! - lengths.get(a)!);
+    // The short step at the end of an epoch has samples of chance, not the longest or shortest ones of every epoch.
+    const whole = drawn.length - (drawn.length % stepSize);
+    const steps: string[][] = [];
+    for (let begin = 0; begin < whole; begin += window * stepSize) {
+      const names = sorted(drawn.slice(begin, Math.min(begin + window * stepSize, whole)));
+      for (let i = 0; i < names.length; i += stepSize) steps.push(names.slice(i, i + stepSize));
+    }
+    const order = this.#random.split(`step order of epoch ${epoch}`).permutation(steps.length);
+    return [...Array.from(order, (index) => steps[index]!).flat(), ...sorted(drawn.slice(whole))];
   }
 
   /** The step that begins at `position`. */

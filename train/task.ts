@@ -2,13 +2,16 @@ import type { Engine, HostTensorMap } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
 import type { BadNumbersPolicy } from './bad-step.ts';
 import type { AdapterDescription } from './checkpoint.ts';
+import type { Keeping } from './checkpoint-folders.ts';
 import type { DataRecord } from './data-record.ts';
 import type { RunIdentity } from './identity.ts';
 import type { Interrupt, InterruptSignal } from './interrupts.ts';
 import type { RunTotals, StepRecord } from './logger.ts';
 import type { OutputStream } from './progress.ts';
+import type { LengthGrouping } from './sampler.ts';
 import type { Schedule } from './schedule.ts';
 import type { StepOptions } from './step.ts';
+import type { BestValidation, ValidationPolicy, Validator } from './validation/validator.ts';
 
 /** A micro-batch. */
 export interface TaskBatch {
@@ -17,6 +20,16 @@ export interface TaskBatch {
   readonly supervisedTokens: number;
   /** Without padding. */
   readonly tokens: number;
+  /** Floating-point operations of a step with it, forward and backward; absent where nobody counts them. */
+  readonly flops?: number;
+}
+
+/** Operations of all micro-batches of a step; undefined where they are not counted. */
+export function flopsOf(batches: readonly TaskBatch[]): number | undefined {
+  return batches.reduce<number | undefined>(
+    (sum, { flops }) => (sum === undefined || flops === undefined ? undefined : sum + flops),
+    0,
+  );
 }
 
 /** What is trained, whatever the model: a loss, its parameters, and samples by name. */
@@ -36,8 +49,8 @@ export interface TrainingTask {
 export interface RunOptions {
   readonly folder: string;
   readonly resume: 'auto' | 'never';
-  /** Steps between checkpoints, besides the one at the end; and how many of the newest stay. */
-  readonly checkpoint: { readonly every: number; readonly keep: number };
+  /** Steps between checkpoints, besides the one at the end; and which of them stay. */
+  readonly checkpoint: Keeping & { readonly every: number };
   /** Needed where adapters are trained: what `adapter_config.json` says. */
   readonly adapter?: AdapterDescription;
   /** Settings that must not change when the run is resumed, as `runIdentity` gives them. */
@@ -55,6 +68,8 @@ export interface TrainOptions {
   /** Samples of a micro-batch, and micro-batches of a step. */
   readonly batchSize: number;
   readonly accumulation: number;
+  /** Absent or null, samples meet by chance. */
+  readonly lengthGrouping?: LengthGrouping | null;
   readonly seed: number;
   readonly schedule: Schedule;
   /** What to do about NaN and infinity; stops where absent. */
@@ -68,12 +83,18 @@ export interface TrainOptions {
     readonly stream: OutputStream | null;
     /** Named in front of every line. */
     readonly label?: string;
+    /** Floating-point operations a second that the engine reaches at most, for MFU. */
+    readonly peakFlops?: number;
   };
+  /** Measures held-out samples every so many steps; what is made of it is decided by the policy. */
+  readonly validation?: ValidationPolicy & { readonly validator: Validator };
   /** Looked at between steps; `watchInterrupts` makes one of signals. */
   readonly interrupt?: Interrupt;
   /** Called once, before the first step, when the run is known to be a new one or the same as before. */
   readonly onStart?: () => Promise<void>;
   readonly onStep?: (record: StepRecord) => void | Promise<void>;
+  /** Called after each checkpoint is complete. */
+  readonly onSave?: (saved: { readonly step: number; readonly checkpoint: string }) => Promise<void>;
 }
 
 /** How a training ended that did not fail. */
@@ -93,15 +114,24 @@ export interface TrainOutcome {
   readonly parameters: HostTensorMap;
   /** The last one saved or resumed from; null where there is none. */
   readonly checkpoint: string | null;
+  /** The best validation of the whole run; null where there was none. */
+  readonly best: BestValidation | null;
+  /** Whether the validations did not improve any more, so that it ended before the last step. */
+  readonly isStoppedEarly: boolean;
 }
 
 /** Checks all counts. @throws InputError `TRAIN_OPTIONS_INVALID` with all faults */
-export function checkOptions({ steps, batchSize, accumulation, run, log }: TrainOptions): void {
+export function checkOptions(options: TrainOptions): void {
+  const { steps, batchSize, accumulation, lengthGrouping, run, validation, log } = options;
   const counts = {
     steps,
     batchSize,
     accumulation,
+    ...(lengthGrouping && { 'lengthGrouping.steps': lengthGrouping.steps }),
     ...(run && { 'checkpoint.every': run.checkpoint.every, 'checkpoint.keep': run.checkpoint.keep }),
+    ...(run?.checkpoint.keepEvery && { 'checkpoint.keepEvery': run.checkpoint.keepEvery }),
+    ...(validation && { 'validation.every': validation.every }),
+    ...(validation?.patience && { 'validation.patience': validation.patience }),
     ...(log && { 'log.every': log.every }),
   };
   const wrong = Object.entries(counts).filter(([, value]) => !Number.isSafeInteger(value) || value < 1);

@@ -12,6 +12,25 @@ interface TrainArguments extends ConfigArguments, ReplayArguments {
   json: boolean;
 }
 
+/** The command line again, as the record of a run shows it. */
+const commandOf = (config: string, set: readonly string[], resume: string): string[] => [
+  ...['affectgpt', 'train', '--config', config],
+  ...set.flatMap((assignment) => ['--set', assignment]),
+  ...(resume === 'auto' ? [] : ['--resume', resume]),
+];
+
+/** Writes `report.html` of a training that began; how the training ended counts more than that it cannot be written. */
+async function report(folder: string, notify: (message: string) => void): Promise<void> {
+  try {
+    const { readRunStatus } = await import('../../train/run-status.ts');
+    const { writeRunReport } = await import('../runs/report-page.ts');
+    // A refused start leaves the run of an earlier one alone.
+    if ((await readRunStatus(folder))?.pid === process.pid) await writeRunReport(folder);
+  } catch (error) {
+    notify(`report.html was not written: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
 /** `affectgpt train --config FILE [--set KEY=VALUE …] [--resume auto|never] [--dry-run [--shapes-only] [--json]]`, or `--replay DUMP [--engine TYPE]` */
 export const trainCommand: CommandModule<object, TrainArguments> = {
   command: 'train',
@@ -56,9 +75,12 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     const { createEngine } = await import('../engine/engines.ts');
     const { trainConfigured } = await import('../../train/configured.ts');
     const { interruptExitCodes, watchInterrupts } = await import('../../train/interrupts.ts');
+    const { formatMetric } = await import('../../train/validation/run-validation.ts');
+    const { createValidator } = await import('../eval/validation/validator.ts');
     const engine = await createEngine(config.engine);
     const notify = (message: string): void => void process.stderr.write(`${message}\n`);
     const interrupt = watchInterrupts({ notify });
+    interrupt.activity = 'preparing';
     const isStopped = (): boolean => interrupt.requested !== undefined;
     const { EvaluationAroundTraining } = await import('../eval/around-training.ts');
     const { formatEvaluation } = await import('../eval/report.ts');
@@ -75,11 +97,21 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         resume,
         stream: process.stderr,
         interrupt,
-        ...(scoring && {
-          check: () => scoring.check(),
-          onStart: async () => print(await scoring.before()),
-        }),
-      });
+        createValidator,
+        command: commandOf(name, set, resume),
+        ...(scoring && { check: () => scoring.check() }),
+        onStart: async () => {
+          if (scoring !== null) {
+            interrupt.activity = 'scoring';
+            print(await scoring.before());
+          }
+          interrupt.activity = 'training';
+        },
+      }).finally(() => report(config.output, notify));
+      if (outcome.best !== null && outcome.best.checkpoint !== null) {
+        const { metric, value, checkpoint } = outcome.best;
+        notify(`Best by ${metric} (${formatMetric(metric, value)}): ${checkpoint}`);
+      }
       if (outcome.signal !== null) {
         const reached =
           outcome.checkpoint === null
@@ -88,6 +120,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         throw new AffectGptError('STOPPED', `Stopped by ${outcome.signal} ${reached}`, outcome.exitCode);
       }
       if (scoring !== null) {
+        interrupt.activity = 'scoring';
         const evaluation = await scoring.after(outcome.checkpoint!);
         const { requested } = interrupt;
         if (evaluation === undefined && requested !== undefined) {

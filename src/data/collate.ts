@@ -28,6 +28,8 @@ export interface TrainingBatch {
   readonly supervisedTokens: number;
   /** Without padding. */
   readonly tokens: number;
+  /** Tokens of each sample. */
+  readonly lengths: readonly number[];
 }
 
 /** Token rows of different lengths as `[batch, tokens]`, filled up on one side. */
@@ -97,8 +99,9 @@ export function collateTraining(
       rowKeys: { dtype: 'int32', shape: [batch, tokens], data: rowKeys({ ...dropout, names, tokens }) },
     }),
   };
-  const length = rows.reduce((sum, row) => sum + row.length, 0);
-  return { inputs, names, supervisedTokens: positions.length, tokens: length };
+  const lengths = rows.map((row) => row.length);
+  const length = lengths.reduce((sum, one) => sum + one, 0);
+  return { inputs, names, supervisedTokens: positions.length, tokens: length, lengths };
 }
 
 export interface PromptBatch {

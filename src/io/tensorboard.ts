@@ -175,9 +175,25 @@ function decodeEvent(data: Uint8Array): TensorboardEvent {
 /**
  * Reads back all events of a file as `EventFileWriter` writes them, checking both checksums of every record.
  *
+ * @param options.damaged `refuse` (default): a damaged record is an error; `end`: the events before it are what there is
  * @throws InputError `TENSORBOARD_DAMAGED` naming file and byte offset, and those of `fileError`
  */
-export async function readEventFile(path: string): Promise<TensorboardEvent[]> {
+export async function readEventFile(
+  path: string,
+  { damaged: onDamage = 'refuse' }: { readonly damaged?: 'refuse' | 'end' } = {},
+): Promise<TensorboardEvent[]> {
+  const events: TensorboardEvent[] = [];
+  try {
+    await readEvents(path, events);
+  } catch (error) {
+    const isEnd = onDamage === 'end' && error instanceof InputError && error.code === 'TENSORBOARD_DAMAGED';
+    if (!isEnd) throw error;
+  }
+  return events;
+}
+
+/** Adds the events of a file to a list, as far as they are whole. */
+async function readEvents(path: string, events: TensorboardEvent[]): Promise<void> {
   let file: Buffer;
   try {
     file = await readFile(path);
@@ -186,7 +202,6 @@ export async function readEventFile(path: string): Promise<TensorboardEvent[]> {
   }
   const damaged = (offset: number, what: string) =>
     new InputError('TENSORBOARD_DAMAGED', `${path}, byte ${offset}: ${what}.`);
-  const events: TensorboardEvent[] = [];
   for (let offset = 0; offset < file.byteLength; ) {
     if (file.byteLength - offset < 16) {
       throw damaged(offset, 'the last record is cut off');
@@ -205,5 +220,4 @@ export async function readEventFile(path: string): Promise<TensorboardEvent[]> {
     events.push(decodeEvent(data));
     offset += length + 16;
   }
-  return events;
 }

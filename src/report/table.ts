@@ -6,13 +6,18 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
   /** Columns that hold text; default: the first. */
   readonly textColumns?: readonly number[];
+  /** Which cells stand out in bold; none where absent. */
+  readonly isStrong?: (row: number, column: number) => boolean;
 }
 
 const isText = ({ textColumns = [0] }: Table, column: number): boolean => textColumns.includes(column);
 
 /** A pipe table, padded so that it can be read as it is. */
 export function markdownTable(table: Table): string {
-  const escaped = [table.head, ...table.rows].map((row) =>
+  const rows = table.rows.map((row, i) =>
+    row.map((cell, column) => (table.isStrong?.(i, column) ? `**${cell}**` : cell)),
+  );
+  const escaped = [table.head, ...rows].map((row) =>
     row.map((cell) => cell.replaceAll('|', '\\|').replaceAll(/\s*[\r\n]+\s*/g, ' ')),
   );
   const widths = table.head.map((_, column) => Math.max(3, ...escaped.map((row) => row[column]!.length)));
@@ -30,10 +35,13 @@ export function markdownTable(table: Table): string {
 
 /** The same as HTML; cells are escaped. */
 export function htmlTable(table: Table): string {
-  const cell = (tag: 'td' | 'th') => (text: string, column: number) =>
-    `<${tag}${isText(table, column) ? '' : ' class="number"'}>${escapeHtml(text)}</${tag}>`;
-  const head = `<tr>${table.head.map(cell('th')).join('')}</tr>`;
-  const rows = table.rows.map((row) => `<tr>${row.map(cell('td')).join('')}</tr>`);
+  const cell = (tag: 'td' | 'th', row: number) => (text: string, column: number) => {
+    const escaped = escapeHtml(text);
+    const shown = tag === 'td' && table.isStrong?.(row, column) ? `<strong>${escaped}</strong>` : escaped;
+    return `<${tag}${isText(table, column) ? '' : ' class="number"'}>${shown}</${tag}>`;
+  };
+  const head = `<tr>${table.head.map(cell('th', -1)).join('')}</tr>`;
+  const rows = table.rows.map((row, i) => `<tr>${row.map(cell('td', i)).join('')}</tr>`);
   return `<table>${head}\n${rows.join('\n')}</table>`;
 }
 

@@ -28,6 +28,25 @@ describe('watchInterrupts', () => {
   });
 
   it.each([
+    [
+      'preparing',
+      'SIGINT',
+      'finishing the samples in progress, then stopping before the first step (once more: at once).',
+    ],
+    [
+      'training',
+      'SIGTERM',
+      'finishing this step, saving, then stopping (once more: at once, without saving).',
+    ],
+    ['scoring', 'SIGUSR2', 'finishing the samples in progress, then stopping without a score.'],
+  ] as const)('says what happens next while %s', (activity, signal, next) => {
+    const { interrupt, messages, send } = watch();
+    interrupt.activity = activity;
+    send(signal);
+    expect(messages).toEqual([`${signal}: ${next}`]);
+  });
+
+  it.each([
     ['SIGINT', 'SIGINT', 130],
     ['SIGINT', 'SIGTERM', 143],
     ['SIGTERM', 'SIGINT', 130],

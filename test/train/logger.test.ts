@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import { readEventFile } from '../../src/io/tensorboard.ts';
 import { RunLogger, type RunLoggerOptions, type StepRecord } from '../../train/logger.ts';
 import { cutMetrics } from '../../train/metrics.ts';
-import { formatDuration, formatProgress, ProgressDisplay } from '../../train/progress.ts';
 import { temporaryFolder } from '../io/temporary-folder.ts';
 
 const start = { step: 0, totals: { tokens: 0, samples: 0, seconds: 0 } };
@@ -21,12 +20,15 @@ function stream(isTTY: boolean) {
   return { isTTY, columns: 60, write: (text: string) => written.push(text), written };
 }
 
-async function logSteps(steps: readonly number[], options: Partial<RunLoggerOptions>): Promise<void> {
-  const logger = await RunLogger.open({
-    ...{ folder: null, stream: null, every: 1, steps: 10, from: start },
-    ...options,
-  });
-  for (const step of steps) await logger.step(record(step));
+const open = (options: Partial<RunLoggerOptions>): Promise<RunLogger> =>
+  RunLogger.open({ ...{ folder: null, stream: null, every: 1, steps: 10, from: start }, ...options });
+
+async function logSteps(
+  steps: readonly number[],
+  { flops, ...options }: Partial<RunLoggerOptions> & { readonly flops?: number },
+): Promise<void> {
+  const logger = await open(options);
+  for (const step of steps) await logger.step({ ...record(step), ...(flops !== undefined && { flops }) });
   await logger.close();
 }
 
@@ -67,16 +69,49 @@ describe('the files of a run', () => {
     expect(log[3]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z step 7\/7 {2}loss 0\.1429 /);
   });
 
-  it('TensorBoard gets loss, learning rate, gradient norm and speed', async () => {
+  it('TensorBoard gets loss, learning rate, gradient norm, speed, utilisation and memory', async () => {
     const folder = await temporaryFolder();
-    await logSteps([1, 2], { folder });
+    const memory = () => ({ now: 1.5e9, peak: 2e9 });
+    await logSteps([1, 2], { folder, memory, peakFlops: 100, flops: 50 });
     const written = await events(folder);
+    const names = ['loss', 'lr', 'grad_norm', 'tokens_per_second', 'mfu'].map((name) => `train/${name}`);
+    names.push('system/rss_gb', 'system/peak_rss_gb');
     expect(written.map(({ step, tag }) => `${step} ${tag}`)).toEqual(
-      [1, 2].flatMap((step) =>
-        ['loss', 'lr', 'grad_norm', 'tokens_per_second'].map((name) => `${step} train/${name}`),
-      ),
+      [1, 2].flatMap((step) => names.map((name) => `${step} ${name}`)),
     );
-    expect(written[4]).toMatchObject({ step: 2, tag: 'train/loss', value: 0.5 });
+    const second = Object.fromEntries(written.slice(7).map(({ tag, value }) => [tag, value]));
+    // 50 operations in two seconds, of 100 a second.
+    expect(second).toMatchObject({ 'train/loss': 0.5, 'train/mfu': 0.25, 'system/rss_gb': 1.5 });
+  });
+
+  it('utilisation counts all steps since the line before, and is left out where nobody counts operations', async () => {
+    const folder = await temporaryFolder();
+    await logSteps([1, 2, 3, 4], { folder, every: 3, steps: 9, peakFlops: 100, flops: 80 });
+    const used = (await events(folder)).filter(({ tag }) => tag === 'train/mfu');
+    expect(used.map(({ step, value }) => [step, value.toFixed(3)])).toEqual([
+      [1, '0.400'],
+      [3, '0.400'],
+    ]);
+    const bare = await temporaryFolder();
+    await logSteps([1], { folder: bare, peakFlops: 100 });
+    expect((await events(bare)).map(({ tag }) => tag)).not.toContain('train/mfu');
+    expect((await lines(bare, 'log.txt')).join()).not.toContain('MFU');
+  });
+
+  it('a run that goes on keeps other scalars of the steps that stand, once', async () => {
+    const folder = await temporaryFolder();
+    const logger = await open({ folder });
+    for (const step of [1, 2, 3]) {
+      await logger.step(record(step));
+      await logger.scalars(step, { 'validation/loss': step / 10 });
+    }
+    await logger.close();
+    const from = { step: 2, totals: record(2).totals };
+    await logSteps([3], { folder, from });
+    const kept = (await events(folder)).filter(({ tag }) => tag === 'validation/loss');
+    expect(kept.map(({ step }) => step)).toEqual([1, 2]);
+    const memory = (await events(folder)).filter(({ tag }) => tag === 'system/rss_gb');
+    expect(memory.map(({ step }) => step)).toEqual([1, 2, 3]);
   });
 
   it('a run that goes on cuts metrics and events back to where it stands and appends to log.txt', async () => {
@@ -104,36 +139,8 @@ describe('the files of a run', () => {
   });
 });
 
-describe('progress', () => {
-  const shown = { step: 5, steps: 20, loss: 1.23456, lr: 1e-5, tokensPerSecond: 321.4, secondsLeft: 75 };
-
-  it('shows loss, learning rate, speed and time left', () => {
-    expect(formatProgress(shown)).toBe('step 5/20  loss 1.2346  lr 1.00e-5  321 tokens/s  ETA 1m 15s');
-    expect([0.4, 59.4, 60, 3599, 3600, 90_061].map(formatDuration)).toEqual([
-      '0s',
-      '59s',
-      '1m 00s',
-      '59m 59s',
-      '1h 00m',
-      '25h 01m',
-    ]);
-  });
-
-  it('is one line that is drawn over on a terminal, no wider than it', () => {
-    const terminal = stream(true);
-    const display = new ProgressDisplay(terminal, 'decoder');
-    display.update(shown, false);
-    display.message('Saved.');
-    display.close();
-    const [drawn, message, again, end] = terminal.written;
-    expect(drawn).toBe(
-      `\r\u001b[2K${'[#####---------------] decoder: step 5/20  loss 1.2346  lr 1.00e-5'.slice(0, 59)}`,
-    );
-    expect(message).toBe('\r\u001b[2Kdecoder: Saved.\n');
-    expect([again, end]).toEqual([drawn, '\n']);
-  });
-
-  it('is plain lines elsewhere, only for the steps that are due', async () => {
+describe('lines for people', () => {
+  it('are plain in a pipe, only for the steps that are due', async () => {
     const pipe = stream(false);
     await logSteps([1, 2, 3, 4, 5], { stream: pipe, every: 2, steps: 5, label: 'run' });
     const steps = pipe.written.map((line) => /^run: step (\d)\/5 .*\n$/.exec(line)?.[1]);
@@ -141,9 +148,11 @@ describe('progress', () => {
     expect(pipe.written.join('')).not.toContain('\u001b');
     // Three steps of two seconds each remain after the second.
     expect(pipe.written[1]).toContain('ETA 6s');
+    // What this process takes.
+    expect(pipe.written[1]).toMatch(/RSS \d+\.\d\d GB \(peak \d+\.\d\d\)/);
   });
 
-  it('is silent without a stream', async () => {
+  it('are not written without a stream', async () => {
     await expect(logSteps([1, 2], {})).resolves.toBeUndefined();
   });
 });
