@@ -1,0 +1,19 @@
+import { checkpointMutants } from './list/checkpoints.ts';
+import { dataMutants } from './list/data.ts';
+import { evaluationMutants } from './list/evaluation.ts';
+import { fileMutants } from './list/files.ts';
+import { modelMutants } from './list/model.ts';
+import { randomMutants } from './list/random.ts';
+import { trainingMutants } from './list/training.ts';
+import type { Mutant } from './mutant.ts';
+
+/** Every named break, by subject. */
+export const mutants: readonly Mutant[] = [
+  ...checkpointMutants,
+  ...fileMutants,
+  ...randomMutants,
+  ...trainingMutants,
+  ...modelMutants,
+  ...dataMutants,
+  ...evaluationMutants,
+];
