@@ -8,10 +8,14 @@ import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
 import { describeFailure, usageError } from './errors.ts';
 import { evalCommand } from './eval.ts';
+import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
 import { predictCommand } from './predict.ts';
 import { pullCommand } from './pull.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { reportCommand } from './report.ts';
+import { runsCommand } from './runs.ts';
+import { sweepCommand } from './sweep.ts';
 import { trainCommand } from './train.ts';
 
 /**
@@ -21,8 +25,12 @@ import { trainCommand } from './train.ts';
 const COMMANDS = [
   quickstartCommand,
   trainCommand,
+  sweepCommand,
   predictCommand,
   evalCommand,
+  exportCommand,
+  reportCommand,
+  runsCommand,
   importCommand,
   pullCommand,
   dataCommand,
@@ -31,7 +39,7 @@ const COMMANDS = [
 ] as CommandModule[];
 
 /** Options that may be given many times. */
-const REPEATABLE = ['set', 'include', 'ids', 'reports'];
+const REPEATABLE = ['set', 'include', 'ids', 'reports', 'only'];
 /** Those that only one command takes many times. */
 const REPEATABLE_IN: Readonly<Record<string, readonly string[]>> = {
   'eval mer-unibench': ['dataset', 'checkpoint'],
@@ -49,6 +57,32 @@ function refuseRepetition(args: Readonly<Record<string, unknown>>): true {
 }
 
 /**
+ * Runs one command line in this process; whatever its command throws comes through.
+ * @param argv the arguments after the program's name
+ */
+export async function runCommand(argv: readonly string[]): Promise<void> {
+  const parser = yargs([...argv])
+    .scriptName('affectgpt')
+    .usage('$0 <command> [options]\n\nTrain and run AffectGPT-style multimodal emotion models.')
+    .option('verbose', { type: 'boolean', default: false, describe: 'Show stack traces of errors' })
+    .command(COMMANDS)
+    .demandCommand(1, 'Name a command.')
+    .recommendCommands()
+    .strict()
+    .check(refuseRepetition)
+    .version(packageVersion())
+    .alias('help', 'h')
+    .detectLocale(false)
+    .parserConfiguration({ 'dot-notation': false })
+    .wrap(110)
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? usageError(message);
+    });
+  await parser.parseAsync();
+}
+
+/**
  * Runs one command line and returns the exit code; the process goes on. Results go to standard output, errors to
  * standard error. A handler that wants another exit code than 0 throws an error of src/errors.ts.
  * @param argv the arguments after the program's name
@@ -56,25 +90,7 @@ function refuseRepetition(args: Readonly<Record<string, unknown>>): true {
 export async function main(argv: readonly string[]): Promise<number> {
   const verbose = argv.includes('--verbose');
   try {
-    const parser = yargs([...argv])
-      .scriptName('affectgpt')
-      .usage('$0 <command> [options]\n\nTrain and run AffectGPT-style multimodal emotion models.')
-      .option('verbose', { type: 'boolean', default: false, describe: 'Show stack traces of errors' })
-      .command(COMMANDS)
-      .demandCommand(1, 'Name a command.')
-      .recommendCommands()
-      .strict()
-      .check(refuseRepetition)
-      .version(packageVersion())
-      .alias('help', 'h')
-      .detectLocale(false)
-      .parserConfiguration({ 'dot-notation': false })
-      .wrap(110)
-      .exitProcess(false)
-      .fail((message, error) => {
-        throw error ?? usageError(message);
-      });
-    await parser.parseAsync();
+    await runCommand(argv);
     return 0;
   } catch (thrown) {
     // Errors of yargs itself (a missing value, an unknown choice) are errors of usage.
@@ -96,5 +112,8 @@ if (isProgram()) {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });
-  process.exitCode = await main(process.argv.slice(2));
+  // Not awaited: a command that imports this file would wait for itself.
+  void main(process.argv.slice(2)).then((exitCode) => {
+    process.exitCode = exitCode;
+  });
 }

@@ -95,8 +95,12 @@ function resolveLayers(
   return { config, sources };
 }
 
-/** @throws InputError `CONFIG_NOT_FOUND` */
-function existingFile(name: string, folder: string): string {
+/**
+ * The file that `--config` names.
+ * @param folder the working folder
+ * @throws InputError `CONFIG_NOT_FOUND`
+ */
+export function existingFile(name: string, folder: string): string {
   const { found, tried } = findFile(name, folder);
   if (found !== undefined) return found;
   throw new InputError(
@@ -123,7 +127,7 @@ function validate(layers: readonly Layer[], label: string): { config: Config; me
 }
 
 /** A file and all that it extends, the most basic first. */
-function readChain(first: string, folder: string): { layers: Layer[]; problems: Problem[] } {
+export function readChain(first: string, folder: string): { layers: Layer[]; problems: Problem[] } {
   const layers: Layer[] = [];
   const problems: Problem[] = [];
   const seen: string[] = [];
@@ -152,7 +156,7 @@ function readChain(first: string, folder: string): { layers: Layer[]; problems: 
 }
 
 /** A file's text, or why it is not read. */
-function readConfigText(file: string): { text: string; problem?: string } {
+export function readConfigText(file: string): { text: string; problem?: string } {
   const { size } = statSync(file);
   if (size > MAX_CONFIG_LENGTH) {
     return { text: '', problem: `has ${size} bytes; a configuration has at most ${MAX_CONFIG_LENGTH}` };
@@ -210,7 +214,7 @@ function isFile(file: string): boolean {
 }
 
 /** A path as a reader of errors wants it: relative when below the working folder. */
-function labelOf(file: string, folder: string): string {
+export function labelOf(file: string, folder: string): string {
   const relative = path.relative(folder, file);
   return relative.startsWith('..') || path.isAbsolute(relative) ? file : relative;
 }
