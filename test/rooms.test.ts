@@ -11,10 +11,12 @@ const PROGRAM_ROOMS = [
   'src/data',
   'src/runtime',
   'train',
+  'src/runs',
   'src/predict',
   'src/import',
   'src/eval',
   'src/export',
+  'src/sweep',
   'src/quickstart',
   'src/cli',
 ] as const;
@@ -83,7 +85,7 @@ describe('rooms', () => {
   const files = readAll();
 
   it('are all there and hold the program', () => {
-    expect(Object.keys(ROOMS)).toHaveLength(19);
+    expect(Object.keys(ROOMS)).toHaveLength(21);
     expect(files.size).toBeGreaterThan(80);
     const filled = new Set([...files.keys()].map(roomOf));
     for (const room of [

@@ -1,7 +1,8 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { HostTensor } from '../engine/types.ts';
 import { InputError } from '../errors.ts';
+import { removePartials } from '../io/atomic.ts';
 import { sha256 } from '../io/checksum.ts';
 import { fileError } from '../io/filesystem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16 } from '../io/float16.ts';
@@ -89,7 +90,12 @@ export class FeatureStore {
     await mkdir(dirname(file), { recursive: true }).catch((error: unknown) => {
       throw fileError(error, dirname(file), 'write');
     });
-    await write(file, computed, this.storage);
+    await write(file, computed, this.storage).catch(async (error: unknown) => {
+      // Another process that stored the same features took ours for a leftover.
+      if (!(error instanceof InputError && error.code === 'FILE_NOT_FOUND')) throw error;
+      if ((await stat(file).catch(() => undefined)) === undefined) throw error;
+    });
+    await removePartials(file);
     // As a later run will read them, so that a run does not depend on whether the cache was there.
     const rounded = (await this.#read(file)) ?? computed;
     this.#keep(id, rounded);

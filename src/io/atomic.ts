@@ -39,6 +39,26 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/**
+ * Creates a folder, with the parents that it lacks, so that a power cut does not take it and all that is put into it
+ * later. Nothing happens where it is there.
+ *
+ * @throws as the file system does
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) {
+    return;
+  }
+  const outermost = resolve(first);
+  for (let made = resolve(path); ; made = dirname(made)) {
+    await syncFolder(dirname(made));
+    if (made === outermost) {
+      return;
+    }
+  }
+}
+
 async function syncFile(path: string): Promise<void> {
   // Windows flushes only what is open for writing; elsewhere a read-only file must do.
   const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
@@ -155,7 +175,7 @@ export async function writeFolderAtomic<T>(
       `${target} is not a folder, so no folder can take its place. Move it away or choose another name.`,
     );
   }
-  await mkdir(dirname(path), { recursive: true }).catch(named);
+  await makeFolder(dirname(path)).catch(named);
   await mkdir(temporary).catch(named);
   try {
     const result = await fill(temporary).catch((error) => {
@@ -189,5 +209,33 @@ async function moveIntoPlace(temporary: string, path: string, existing: 'refuse'
     await rename(replaced, path);
     throw error;
   }
+  // Else a power cut could undo the renames and leave the former folder with half its content.
+  await syncFolder(dirname(path));
   await rm(replaced, { recursive: true, force: true });
+}
+
+/**
+ * Removes a folder with all that is in it, in such a way that its name never stands for a part of it, also after a
+ * crash or a power cut: it is renamed to a hidden name first.
+ *
+ * @throws as the file system does
+ */
+export async function removeFolderAtomic(path: string): Promise<void> {
+  const hidden = siblingName(resolve(path), 'partial');
+  await rename(path, hidden);
+  await syncFolder(dirname(hidden));
+  await rm(hidden, { recursive: true, force: true });
+}
+
+/**
+ * Removes what processes that were killed while they wrote a file left beside it. A process that is writing that very
+ * file now fails with `FILE_NOT_FOUND`.
+ */
+export async function removePartials(path: string): Promise<void> {
+  const beginning = `.${basename(path)}.`;
+  const names = await readdir(dirname(path)).catch(() => []);
+  for (const name of names.filter((one) => one.startsWith(beginning) && isUnfinishedName(one))) {
+    // On some systems a file that is open cannot be removed; it is no worse than before.
+    await rm(join(dirname(path), name), { force: true }).catch(() => undefined);
+  }
 }

@@ -95,6 +95,34 @@ describe('a checkpoint', () => {
     );
   });
 
+  it('that is damaged is refused before features are computed for it', async () => {
+    const spoilt = async (name: string, spoil: (file: (name: string) => string) => Promise<void>) => {
+      const { folder, file } = await copyRun(name);
+      await spoil(file);
+      const { exitCode, err } = await run(...resuming(folder), ...set({ 'data.featureCache': null }));
+      expect(exitCode).toBe(2);
+      expect(err).not.toContain('Features:');
+      return err;
+    };
+    const state = await spoilt('state', async (file) => {
+      const text = await readFile(file('state.json'), 'utf8');
+      await writeFile(file('state.json'), text.replace('"samplesSeen": 4', '"samplesSeen": 5'));
+    });
+    expect(state).toMatch(/^error\[CHECKPOINT_DAMAGED\]: .*state\.json is not what was saved/);
+    expect(await spoilt('no-json', (file) => writeFile(file('state.json'), '{'))).toMatch(
+      /^error\[CHECKPOINT_TRUNCATED\]: .*state\.json is cut off/,
+    );
+    expect(await spoilt('no-tensors', (file) => rm(file('affectgpt.safetensors')))).toMatch(
+      /^error\[CHECKPOINT_FILE_MISSING\]: .*affectgpt\.safetensors is missing/,
+    );
+    expect(await spoilt('cut-moments', (file) => truncate(file('optimizer.safetensors'), 9))).toMatch(
+      /^error\[CHECKPOINT_TRUNCATED\]: .*optimizer\.safetensors is cut off: 9 of \d+ bytes/,
+    );
+    expect(await spoilt('no-sums', (file) => rm(file('checksums.json')))).toMatch(
+      /^error\[CHECKPOINT_FILE_MISSING\]: .*checksums\.json is missing/,
+    );
+  });
+
   it('answers without the optimizer', async () => {
     const { folder, file } = await copyRun('small');
     await rm(file('optimizer.safetensors'));

@@ -117,6 +117,10 @@ describe('a training that is stopped before its first step', () => {
     while (process.listenerCount('SIGUSR2') === 0) await setTimeout(5);
     process.emit('SIGUSR2');
     const { exitCode, err } = await running;
+    expect(err).toMatch(
+      /^SIGUSR2: finishing the samples in progress, then stopping before the first step\.$/m,
+    );
+    expect(err).not.toContain('saving');
     expect(err).toMatch(/error\[STOPPED\]: Stopped by SIGUSR2 before the first step/);
     expect(exitCode).toBe(75);
     expect(existsSync(path('early', 'checkpoints'))).toBe(false);
