@@ -2,6 +2,8 @@ import type * as tf from '@tensorflow/tfjs';
 import type { Parameters } from '../src/engine/parameters.ts';
 import type { HostTensorMap, InputSpec, TensorMap } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
+import type { ImagePreprocessing } from './image-preprocessing.ts';
+import type { WaveformPreprocessing } from './waveform-preprocessing.ts';
 
 /** Shapes of the tensors that an encoder needs, by their published names. */
 export type TensorShapes = Readonly<Record<string, readonly number[]>>;
@@ -66,11 +68,15 @@ interface EncoderBase {
 
 export interface VisualEncoder extends EncoderBase {
   readonly modality: 'visual';
+  /** What `preprocess` does, for whoever writes it down in another form. */
+  readonly preprocessing: ImagePreprocessing;
   preprocess(frames: Frames): HostTensorMap;
 }
 
 export interface AudioEncoder extends EncoderBase {
   readonly modality: 'audio';
+  /** What `preprocess` does besides the policy. */
+  readonly preprocessing: WaveformPreprocessing;
   preprocess(waveforms: Waveforms, policy: WaveformPolicy): HostTensorMap;
 }
 

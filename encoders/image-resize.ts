@@ -9,7 +9,7 @@ export interface ImageSize {
 }
 
 /** Bits after the point in Pillow's fixed-point weights: 32 minus 8 of a pixel, minus 2 of headroom. */
-const precisionBits = 32 - 8 - 2;
+export const precisionBits = 32 - 8 - 2;
 
 /** A kernel of Pillow: its weight at a distance in pixels, and the distance from which on it is zero. */
 interface Kernel {
@@ -19,7 +19,7 @@ interface Kernel {
 
 const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 
-const kernels = {
+export const kernels = {
   lanczos: {
     support: 3,
     weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0),

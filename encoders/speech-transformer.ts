@@ -105,6 +105,7 @@ export function makeSpeechEncoder(parts: {
     tensorPrefixes: parts.tensorPrefixes,
     init: (seed) => drawTensors(plan, seed),
     inputs: { inputValues: { dtype: 'float32', shape: ['clips', clipSamples] } },
+    preprocessing,
     preprocess: (waveforms, policy) => ({
       inputValues: preprocessWaveforms(waveforms, policy, preprocessing.doNormalize),
     }),

@@ -34,6 +34,7 @@ export function makeVisualEncoder(parts: VisualEncoderParts): VisualEncoder {
     tensorPrefixes: parts.tensorPrefixes ?? [],
     init: (seed) => drawTensors(plan, seed),
     inputs: { pixelValues: { dtype: 'float32', shape: ['images', 3, imageSize.height, imageSize.width] } },
+    preprocessing,
     preprocess: (frames) => ({ pixelValues: preprocessFrames(frames, preprocessing, imageSize) }),
     forward: (parameters, { pixelValues }) => parts.forward(parameters, pixelValues!),
   };

@@ -8,7 +8,7 @@ import { oneOf, only, parseModelFile } from './model-file.ts';
 export const clipSamples = 32_000;
 
 /** Added to the variance, as in Hugging Face's Wav2Vec2FeatureExtractor. */
-const varianceFloor = 1e-7;
+export const varianceFloor = 1e-7;
 
 /** What `preprocessor_config.json` says about sound. */
 export interface WaveformPreprocessing {

@@ -27,6 +27,15 @@ export interface AttentionInputs {
  */
 export const maskedScore = -1e9;
 
+/** Angle from one position to the next, for each pair of elements of a head, `headDim / 2` numbers. */
+export const ropeFrequencies = ({
+  headDim,
+  ropeTheta,
+}: Pick<DecoderConfig, 'headDim' | 'ropeTheta'>): Float32Array =>
+  Float32Array.from({ length: headDim / 2 }, (_, i) =>
+    Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
+  );
+
 /**
  * Rotary position tables, on the host.
  *
@@ -44,9 +53,7 @@ export function ropeTables(
 ): { cos: HostTensor; sin: HostTensor } {
   const { headDim, ropeTheta } = config;
   const half = headDim / 2;
-  const frequencies = Float32Array.from({ length: half }, (_, i) =>
-    Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
-  );
+  const frequencies = ropeFrequencies({ headDim, ropeTheta });
   const shape = [batch, 1, positions.length / batch, headDim];
   const cos = new Float32Array(positions.length * headDim);
   const sin = new Float32Array(positions.length * headDim);

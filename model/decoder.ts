@@ -6,7 +6,7 @@ import { selfAttention } from './attention.ts';
 import type { DecoderConfig } from './decoder-config.ts';
 
 export type { AttentionInputs, KeyValue } from './attention.ts';
-export { causalBias, maskedScore, ropeTables } from './attention.ts';
+export { causalBias, maskedScore, ropeFrequencies, ropeTables } from './attention.ts';
 export type { DecoderConfig } from './decoder-config.ts';
 export { decoderTensorShapes, initDecoderWeights, parseDecoderConfig } from './decoder-config.ts';
 

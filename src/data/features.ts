@@ -169,11 +169,14 @@ export class FeatureExtractor {
     }
   }
 
-  async #decode({ kind, file, column }: FeatureSource): Promise<Frames | Waveforms> {
+  async #decode(source: FeatureSource): Promise<Frames | Waveforms> {
+    if (source.kind !== 'audio') return this.pictures(source);
+    return { data: await this.#clips(source.file), count: clipCount, samples: clipSamples };
+  }
+
+  /** The frames or faces of a file as the encoder gets them, before its own preprocessing. */
+  async pictures({ kind, file, column }: FeatureSource): Promise<Frames> {
     const { frames, faceColors } = this.#options;
-    if (kind === 'audio') {
-      return { data: await this.#clips(file), count: clipCount, samples: clipSamples };
-    }
     this.decodes++;
     if (kind === 'frame') return this.#timed(file, (media) => decodeFrames(file, frames, media));
     if (column === 'face') {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import type { SlotName } from '../../model/modes.ts';
 import { InputError } from '../errors.ts';
+import { type AnswerRule, cutAnswer } from './answer-rule.ts';
 import { placeholders, stopText } from './prompts.ts';
 
 /**
@@ -96,17 +97,20 @@ export class PromptTokenizer {
    * spelling `text` removes it, and cuts at the first `###`; the spelling `end` cuts at end tokens alone.
    */
   answer(ids: readonly number[], spelling: StopSpelling): string {
-    let text = this.decode(ids);
-    if (this.bosId !== undefined) {
-      const pieces = text.split(this.decode([this.bosId]));
-      text = pieces[1] ?? text;
-    }
+    return cutAnswer(this.decode(ids), this.answerRule(spelling));
+  }
+
+  /** What `answer` does. */
+  answerRule(spelling: StopSpelling): AnswerRule {
     const ends = spelling === 'published' ? [this.eosId] : this.endIds;
-    for (const end of ends) text = text.split(this.decode([end]))[0]!;
-    if (spelling === 'end') return text.trim();
-    const cut = spelling === 'text' ? text.indexOf(stopText) : text.lastIndexOf(stopText);
-    if (cut >= 0) text = text.slice(0, cut);
-    return text.split('Assistant:').at(-1)!.trim();
+    const isMarked = spelling !== 'end';
+    return {
+      startText: this.bosId === undefined ? null : this.decode([this.bosId]),
+      endTexts: ends.map((end) => this.decode([end])),
+      stopText: isMarked ? stopText : null,
+      stopAt: spelling === 'text' ? 'first' : 'last',
+      afterText: isMarked ? 'Assistant:' : null,
+    };
   }
 
   /** `###` as the tokenizer writes it, and as two tokens where `##` and `#` exist. */
@@ -184,6 +188,14 @@ export async function loadTokenizer(folder: string): Promise<PromptTokenizer> {
     if (error instanceof InputError) throw error;
     throw unreadable(join(folder, 'tokenizer.json'), error);
   }
+}
+
+/**
+ * `tokenizer.json` of a model folder with the placeholders as special tokens, for programs that know only that file.
+ * @throws InputError `TOKENIZER_MISSING`, `TOKENIZER_UNREADABLE`
+ */
+export async function tokenizerWithPlaceholders(folder: string): Promise<string> {
+  return JSON.stringify(withPlaceholders(await readJson<TokenizerJson>(folder, 'tokenizer.json')).json);
 }
 
 async function readJson<T>(folder: string, name: string): Promise<T> {

@@ -10,10 +10,9 @@ import { clipCount } from '../data/media/audio.ts';
 import { loadTokenizer, type PromptTokenizer } from '../data/tokenizer.ts';
 import type { HostTensor, HostTensorMap } from '../engine/types.ts';
 import { readFloat32 } from '../io/safetensors.ts';
-import { configuredModels } from './configured-models.ts';
+import { locateConfiguredModels } from './configured-models.ts';
 import type { EncoderInputs, OpenEncoder } from './encoders/open-encoder.ts';
 import type { TrainableShapes } from './generator.ts';
-import { findModelFolders } from './model-folder.ts';
 import { openDecoder, type PretrainedDecoder, type Weights } from './pretrained.ts';
 
 /** A configured model with its parts opened: what training, prediction and evaluation start from. */
@@ -79,11 +78,10 @@ export function describeAffectGpt(config: Config, sizes: ModelSizes): AffectGptC
 /**
  * Opens everything a configuration names. Encoders that the input mode does not need are not opened.
  *
- * @throws InputError `MODEL_NOT_FOUND` listing all that is missing, and whatever is wrong with what is there
+ * @throws InputError those of `locateConfiguredModels`, and whatever is wrong with what is there
  */
 export async function openAffectGpt(config: Config): Promise<AffectGpt> {
-  const sources = await configuredModels(config);
-  const folders = findModelFolders(sources.wanted);
+  const { folders, ...sources } = await locateConfiguredModels(config);
   const decoder = await openDecoder(folders['model.llm']!);
   const visual = await sources.visual?.open(folders['model.visualEncoder.model']);
   const audio = await sources.audio?.open(folders['model.audioEncoder.model']);

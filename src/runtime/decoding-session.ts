@@ -47,8 +47,13 @@ export class DecodingSession {
     this.batch = prompt.attentionMask.shape[0]!;
   }
 
-  /** Reads the prompts. @returns `logits [batch * vocab]`, of the token after each prompt */
-  readPrompts(): Promise<Decoded> {
+  /**
+   * Reads the prompts.
+   *
+   * @param scored after which of their tokens scores are wanted
+   * @returns `logits [batch * vocab]`, of the token after each prompt, or `[batch * tokens * vocab]`
+   */
+  readPrompts(scored: 'last' | 'all' = 'last'): Promise<Decoded> {
     const { headDim, numHiddenLayers, numKeyValueHeads } = this.#config;
     const { inputs, positions, attentionMask } = this.#prompt;
     const tokens = attentionMask.shape[1]!;
@@ -58,8 +63,11 @@ export class DecodingSession {
       caches[`key.${layer}`] = empty;
       caches[`value.${layer}`] = empty;
     }
-    const last = Int32Array.from({ length: this.batch }, (_, row) => (row + 1) * tokens - 1);
-    return this.#run({ caches, tokens: 0 }, positions, last, {
+    const rows =
+      scored === 'all'
+        ? Int32Array.from(positions, (_, i) => i)
+        : Int32Array.from({ length: this.batch }, (_, row) => (row + 1) * tokens - 1);
+    return this.#run({ caches, tokens: 0 }, positions, rows, {
       ...this.#noSlots(tokens),
       ...inputs,
       vectors: this.#vectors,

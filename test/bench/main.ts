@@ -4,8 +4,10 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { engineNames } from '../../src/engine/engines.ts';
 import { benchEncode } from './encode.ts';
+import { benchExportAccuracy, exportAccuracyTable } from './export-accuracy.ts';
 import { measureRules } from './extraction-rules.ts';
 import { benchGenerate } from './generate.ts';
+import { machine } from './machine.ts';
 import { benchScoring } from './mer-unibench-scoring.ts';
 import { type PublishedEncoder, publishedEncoders } from './random-model.ts';
 import { benchTrainStep, trainStepSizes } from './train-step.ts';
@@ -77,6 +79,29 @@ await yargs(hideBin(process.argv))
       }),
     async ({ data }) => {
       for (const result of await measureRules(data)) print(result);
+    },
+  )
+  .command(
+    'export-accuracy',
+    'what exporting a quickstart in each precision changes: logits, answers, accuracy on held-out clips; exit code 1 where a bound does not hold',
+    (command) =>
+      command
+        .option('run', {
+          type: 'string',
+          default: 'runs/quickstart',
+          describe: 'folder of a quickstart, or a run in it',
+        })
+        .option('samples', { type: 'number', default: 50, describe: 'held-out clips to compare logits on' })
+        .option('json', { type: 'boolean', default: false, describe: 'one JSON line a precision' }),
+    async ({ run, samples, threads, json }) => {
+      const notify = (message: string): void => console.error(message);
+      const results = [];
+      for await (const result of benchExportAccuracy({ run, samples, threads, notify })) {
+        results.push(result);
+        if (json) print({ bench: 'export-accuracy', ...result, threads, machine });
+      }
+      if (!json) console.log(exportAccuracyTable(results));
+      if (results.some(({ faults }) => faults.length > 0)) process.exitCode = 1;
     },
   )
   .demandCommand(1, 'Name a benchmark.')

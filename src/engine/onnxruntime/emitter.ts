@@ -5,11 +5,14 @@ import type { SymbolicGraph, SymbolicNode } from '../ir/symbolic.ts';
 import type { DataType, WeightSource } from '../types.ts';
 import {
   encodeModel,
+  type FileRange,
   type OnnxAttribute,
+  type OnnxGraph,
   type OnnxInitializer,
   type OnnxNode,
   type OnnxType,
   type OnnxValueInfo,
+  onnxElementType,
 } from './model-file.ts';
 import { emitters } from './operators.ts';
 
@@ -22,14 +25,16 @@ export const outputPrefix = 'new:';
 export class Emitter {
   readonly graph: SymbolicGraph;
   readonly nodes: OnnxNode[] = [];
-  readonly initializers: OnnxInitializer[] = [];
+  readonly initializers: OnnxInitializer<Uint8Array>[] = [];
+  /** Whether only operators of the ONNX standard may be used, for whoever else is to run the graph. */
+  readonly standardOnly: boolean;
   readonly #names = new Map<number, string>();
   readonly #memo = new Map<string, string>();
   #count = 0;
-  usesContribOperators = false;
 
-  constructor(graph: SymbolicGraph) {
+  constructor(graph: SymbolicGraph, standardOnly = false) {
     this.graph = graph;
+    this.standardOnly = standardOnly;
     for (const [name, value] of graph.inputs) this.#names.set(value, name);
   }
 
@@ -71,7 +76,6 @@ export class Emitter {
       attributes,
       ...(domain === undefined ? {} : { domain }),
     });
-    if (domain !== undefined) this.usesContribOperators = true;
     return output;
   }
 
@@ -87,14 +91,13 @@ export class Emitter {
 
   initializer(type: OnnxType, shape: readonly number[], data: ArrayBufferView): string {
     const name = `c${this.#count++}`;
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.initializers.push({ name, type, shape, data: bytes });
+    this.initializers.push({ name, type, shape, data: bytesOf(data) });
     return name;
   }
 
   /** A scalar or small vector, written once however often it is used. */
   constant(
-    type: 'float32' | 'int32' | 'int64' | 'uint32' | 'bool',
+    type: 'float32' | 'float64' | 'int32' | 'int64' | 'uint32' | 'bool',
     values: readonly number[],
     shape: readonly number[],
   ): string {
@@ -103,6 +106,7 @@ export class Emitter {
     if (known !== undefined) return known;
     const data = {
       float32: () => Float32Array.from(values),
+      float64: () => Float64Array.from(values),
       int32: () => Int32Array.from(values),
       uint32: () => Uint32Array.from(values),
       bool: () => Uint8Array.from(values),
@@ -140,11 +144,11 @@ export class Emitter {
 
   /** The current size of a named dimension, read from an input that has it as an axis. */
   #dimension(name: string): string {
-    for (const [input, value] of this.graph.inputs) {
+    for (const value of this.graph.inputs.values()) {
       const axis = this.shape(value).findIndex(
         (size) => size.coefficient === 1 && size.powers[name] === 1 && Object.keys(size.powers).length === 1,
       );
-      if (axis >= 0) return this.shared('Shape', [input], { start: axis, end: axis + 1 });
+      if (axis >= 0) return this.shared('Shape', [this.name(value)], { start: axis, end: axis + 1 });
     }
     throw new EngineError(
       'TRACE_DIMENSION',
@@ -157,18 +161,23 @@ export class Emitter {
   }
 }
 
-const root = path.parse(process.cwd()).root;
+/** A weight as a graph stores it: `data` are its bytes, or what stands for them. */
+export interface StoredWeight<Data> {
+  readonly type: OnnxType;
+  readonly shape: readonly number[];
+  readonly data: Data;
+}
 
-/** The folder that external data locations are relative to: the root, so that weights may lie anywhere. */
-export const externalDataFolder = root;
-
-function weightInitializer(emitter: Emitter, name: string, source: WeightSource): string {
-  if ('dtype' in source) return emitter.initializer(source.dtype, source.shape, source.data);
-  const type = ({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const)[source.storage];
-  const location = path.resolve(source.file).slice(root.length);
-  const data = { location, offset: source.begin, length: source.end - source.begin };
-  emitter.initializers.push({ name, type, shape: source.shape, data });
-  return type === 'float32' ? name : emitter.add('Cast', [name], { to: 1 });
+/** What a graph takes and gives where that is not what its function does. */
+export interface GraphInterface {
+  readonly inputs: readonly OnnxValueInfo[];
+  /** Computes from `inputs` what the function takes, by name. What is left out is an input as it is. */
+  prepare(emitter: Emitter): Readonly<Record<string, string>>;
+  /** Computes from the results of the function, by name, what the graph gives; `value` names it. */
+  finish(
+    emitter: Emitter,
+    results: Readonly<Record<string, string>>,
+  ): readonly { readonly info: OnnxValueInfo; readonly value: string }[];
 }
 
 const valueInfo = (name: string, type: DataType, shape: readonly SizeExpression[]): OnnxValueInfo => ({
@@ -185,30 +194,84 @@ const valueInfo = (name: string, type: DataType, shape: readonly SizeExpression[
   }),
 });
 
-/** The ONNX model of a graph. File-backed weights are referred to, not copied. */
-export function emitOnnx(graph: SymbolicGraph, weights: Readonly<Record<string, WeightSource>>): Uint8Array {
-  const emitter = new Emitter(graph);
+/** Inputs as the function has them, outputs under `outputPrefix`. */
+const plainInterface = (graph: SymbolicGraph): GraphInterface => ({
+  inputs: [...graph.inputs].map(([name, value]) => {
+    const { dtype, shape } = graph.values[value]!;
+    return valueInfo(name, dtype, shape);
+  }),
+  prepare: () => ({}),
+  finish: (emitter, results) =>
+    [...graph.outputs].map(([name, value]) => ({
+      info: valueInfo(outputPrefix + name, emitter.dtype(value), emitter.shape(value)),
+      value: results[name]!,
+    })),
+});
+
+export interface EmitOptions {
+  /** Default: inputs and outputs of the function. */
+  readonly interface?: GraphInterface;
+  /** Default: false. */
+  readonly standardOnly?: boolean;
+}
+
+/**
+ * The ONNX form of a graph. Weights that it does not use are left out.
+ *
+ * @param weights by the name they have in the graph; those of other types than float32 are cast where they are used
+ */
+export function emitGraph<Data>(
+  graph: SymbolicGraph,
+  weights: Readonly<Record<string, StoredWeight<Data>>>,
+  options: EmitOptions = {},
+): OnnxGraph<Uint8Array | Data> {
+  const emitter = new Emitter(graph, options.standardOnly);
+  const { inputs, prepare, finish } = options.interface ?? plainInterface(graph);
+  for (const [name, value] of Object.entries(prepare(emitter))) {
+    emitter.setName(graph.inputs.get(name)!, value);
+  }
+  const stored: OnnxInitializer<Data>[] = [];
   const used = new Set(graph.nodes.flatMap((node) => node.inputs).concat([...graph.outputs.values()]));
   for (const [name, value] of graph.weights) {
-    if (used.has(value)) emitter.setName(value, weightInitializer(emitter, name, weights[name]!));
+    if (!used.has(value)) continue;
+    const weight = weights[name]!;
+    stored.push({ name, ...weight });
+    const isReady = weight.type === emitter.dtype(value);
+    emitter.setName(value, isReady ? name : emitter.add('Cast', [name], { to: onnxElementType('float32') }));
   }
   for (const node of graph.nodes) emitter.node(node);
-  const outputs: OnnxValueInfo[] = [];
-  for (const [name, value] of graph.outputs) {
-    const outputName = outputPrefix + name;
-    emitter.nodes.push({ op: 'Identity', inputs: [emitter.name(value)], outputs: [outputName] });
-    outputs.push(valueInfo(outputName, emitter.dtype(value), emitter.shape(value)));
-  }
-  return encodeModel(
-    {
-      name: graph.name,
-      nodes: emitter.nodes,
-      initializers: emitter.initializers,
-      inputs: [...graph.inputs].map(([name, value]) =>
-        valueInfo(name, emitter.dtype(value), emitter.shape(value)),
-      ),
-      outputs,
-    },
-    emitter.usesContribOperators ? { 'com.microsoft': 1 } : {},
-  );
+  const results = Object.fromEntries([...graph.outputs].map(([name, value]) => [name, emitter.name(value)]));
+  const outputs = finish(emitter, results).map(({ info, value }) => {
+    emitter.nodes.push({ op: 'Identity', inputs: [value], outputs: [info.name] });
+    return info;
+  });
+  return {
+    name: graph.name,
+    nodes: emitter.nodes,
+    initializers: [...emitter.initializers, ...stored],
+    inputs,
+    outputs,
+  };
+}
+
+const root = path.parse(process.cwd()).root;
+
+/** The folder that external data locations are relative to: the root, so that weights may lie anywhere. */
+export const externalDataFolder = root;
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+function storedWeight(source: WeightSource): StoredWeight<Uint8Array | FileRange> {
+  if ('dtype' in source) return { type: source.dtype, shape: source.shape, data: bytesOf(source.data) };
+  const type = ({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const)[source.storage];
+  const location = path.resolve(source.file).slice(root.length);
+  const data = { location, offset: source.begin, length: source.end - source.begin };
+  return { type, shape: source.shape, data };
+}
+
+/** The ONNX model of a graph. File-backed weights are referred to, not copied. */
+export function emitOnnx(graph: SymbolicGraph, weights: Readonly<Record<string, WeightSource>>): Uint8Array {
+  const stored = Object.entries(weights).map(([name, source]) => [name, storedWeight(source)] as const);
+  return encodeModel(emitGraph(graph, Object.fromEntries(stored)));
 }

@@ -7,13 +7,16 @@ import type { DataType } from '../types.ts';
  */
 type Writer = protobuf.Writer;
 
-export type OnnxType = DataType | 'int64' | 'uint32' | 'float16' | 'bfloat16';
+export type OnnxType = DataType | 'uint8' | 'int8' | 'int64' | 'uint32' | 'float16' | 'float64' | 'bfloat16';
 const elementTypes: Record<OnnxType, number> = {
   float32: 1,
+  uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,
   float16: 10,
+  float64: 11,
   uint32: 12,
   bfloat16: 16,
 };
@@ -30,12 +33,19 @@ export interface OnnxNode {
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
 }
 
-export interface OnnxInitializer {
+/** External data: where a file, named relative to the folder of the model, holds the bytes of a tensor. */
+export interface FileRange {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** @typeParam Data little-endian bytes, or what stands for them */
+export interface OnnxInitializer<Data = Uint8Array | FileRange> {
   readonly name: string;
   readonly type: OnnxType;
   readonly shape: readonly number[];
-  /** Little-endian bytes, or the range of a file that holds them. */
-  readonly data: Uint8Array | { readonly location: string; readonly offset: number; readonly length: number };
+  readonly data: Data;
 }
 
 export interface OnnxValueInfo {
@@ -45,10 +55,10 @@ export interface OnnxValueInfo {
   readonly shape: readonly (number | string)[];
 }
 
-export interface OnnxGraph {
+export interface OnnxGraph<Data = Uint8Array | FileRange> {
   readonly name: string;
   readonly nodes: readonly OnnxNode[];
-  readonly initializers: readonly OnnxInitializer[];
+  readonly initializers: readonly OnnxInitializer<Data>[];
   readonly inputs: readonly OnnxValueInfo[];
   readonly outputs: readonly OnnxValueInfo[];
 }
@@ -130,8 +140,12 @@ function writeValueInfo(writer: Writer, { name, type, shape }: OnnxValueInfo): v
 
 export const opset = 20;
 
-/** The bytes of an ONNX model (opset 20, and `com.microsoft` where `domains` asks for it). */
-export function encodeModel(graph: OnnxGraph, domains: Readonly<Record<string, number>> = {}): Uint8Array {
+/** Version 1 of each operator set besides ONNX's own that a graph uses, such as `com.microsoft`. */
+export const contribDomains = ({ nodes }: Pick<OnnxGraph, 'nodes'>): Record<string, number> =>
+  Object.fromEntries(nodes.flatMap(({ domain }) => (domain === undefined ? [] : [[domain, 1]])));
+
+/** The bytes of an ONNX model. */
+export function encodeModel(graph: OnnxGraph, opsetVersion = opset): Uint8Array {
   const writer = protobuf.Writer.create();
   const irVersion = 10;
   writer.uint32(varint(1)).int64(irVersion);
@@ -147,7 +161,7 @@ export function encodeModel(graph: OnnxGraph, domains: Readonly<Record<string, n
     for (const input of graph.inputs) message(inner, 11, (info) => writeValueInfo(info, input));
     for (const output of graph.outputs) message(inner, 12, (info) => writeValueInfo(info, output));
   });
-  for (const [domain, version] of Object.entries({ '': opset, ...domains })) {
+  for (const [domain, version] of Object.entries({ '': opsetVersion, ...contribDomains(graph) })) {
     message(writer, 8, (set) => {
       text(set, 1, domain);
       set.uint32(varint(2)).int64(version);

@@ -61,9 +61,15 @@ const matMul: Emit = (emitter, node) => {
   if (!transposeA && !transposeB) return emitter.add('MatMul', inputs);
   const flags = { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 };
   const flat = node.inputs.every((value) => emitter.shape(value).length === 2);
-  return flat
-    ? emitter.add('Gemm', inputs, flags)
-    : emitter.add('FusedMatMul', inputs, flags, 'com.microsoft');
+  if (flat) return emitter.add('Gemm', inputs, flags);
+  if (!emitter.standardOnly) return emitter.add('FusedMatMul', inputs, flags, 'com.microsoft');
+  const sides = inputs.map((input, i) => {
+    if (![transposeA, transposeB][i]) return input;
+    const rank = emitter.shape(node.inputs[i]!).length;
+    const axes = Array.from({ length: rank }, (_, axis) => axis);
+    return transpose(emitter, input, [...axes.slice(0, -2), rank - 1, rank - 2]);
+  });
+  return emitter.add('MatMul', sides);
 };
 
 /**

@@ -7,22 +7,18 @@ import type {
   HostTensorMap,
   WeightSource,
 } from '../../engine/types.ts';
+import type { ModelFunction } from '../generator-functions.ts';
 import { openEncoder, type PretrainedEncoder } from '../pretrained.ts';
 import { encodeInPieces } from './batches.ts';
 import type { EncoderInputs, EncoderStart, Modality, OpenEncoder, RunningEncoder } from './open-encoder.ts';
 
-/** Compiles an encoder's forward function: preprocessed inputs to features. */
-async function compileEncoder(
-  { encoder, weights }: PretrainedEncoder,
-  engine: Engine,
-): Promise<CompiledFunction> {
-  return engine.compile(
-    ({ inputs, weights: tensors }) => ({
-      outputs: { features: encoder.forward(new Parameters(tensors), inputs).features },
-    }),
-    { name: `encoder.${encoder.type}`, inputs: encoder.inputs, weights },
-  );
-}
+/** An encoder's forward function: preprocessed inputs to `features`. */
+export const encoderFunction = ({ encoder, weights }: PretrainedEncoder): ModelFunction => ({
+  fn: ({ inputs, weights: tensors }) => ({
+    outputs: { features: encoder.forward(new Parameters(tensors), inputs).features },
+  }),
+  options: { name: `encoder.${encoder.type}`, inputs: encoder.inputs, weights },
+});
 
 /** A traced encoder on an engine. */
 class CompiledEncoder<Input> implements RunningEncoder<Input> {
@@ -45,9 +41,14 @@ class CompiledEncoder<Input> implements RunningEncoder<Input> {
   }
 
   async encode(input: Input): Promise<HostTensor> {
-    this.#compiled ??= compileEncoder(this.#pretrained, this.#engine);
+    this.#compiled ??= this.#compile();
     const compiled = await this.#compiled;
     return encodeInPieces(this.#preprocess(input), async (piece) => (await compiled.run(piece)).features!);
+  }
+
+  #compile(): Promise<CompiledFunction> {
+    const { fn, options } = encoderFunction(this.#pretrained);
+    return this.#engine.compile(fn, options);
   }
 
   async dispose(): Promise<void> {

@@ -1,0 +1,98 @@
+import type { CommandModule } from 'yargs';
+import { usageError } from './errors.ts';
+import { huggingFaceCommand } from './export-hf.ts';
+
+interface OnnxArguments {
+  checkpoint: string;
+  output: string;
+  precision: 'fp32' | 'fp16' | 'int8' | 'int4';
+  'keep-adapter': boolean;
+  'parity-samples': number;
+  'parity-data': string | undefined;
+  set: string[];
+}
+
+/** `affectgpt export onnx --checkpoint RUN --output DIR` */
+const onnxCommand: CommandModule<object, OnnxArguments> = {
+  command: 'onnx',
+  describe: 'Write a trained model as ONNX files that run without this program',
+  builder: (args) =>
+    args
+      .option('checkpoint', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        describe: 'Run folder (its latest checkpoint is taken) or one of its checkpoint folders',
+      })
+      .option('output', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        describe: 'Folder to write; it must not exist',
+      })
+      .option('precision', {
+        choices: ['fp32', 'fp16', 'int8', 'int4'] as const,
+        default: 'fp32' as const,
+        describe: 'Number format of the stored weights',
+      })
+      .option('keep-adapter', {
+        type: 'boolean',
+        default: false,
+        describe: 'Leave the adapter apart, so that it can be exchanged, instead of merging it',
+      })
+      .option('parity-samples', {
+        type: 'number',
+        default: 8,
+        describe: 'Samples on which the graphs are compared with the trained model',
+      })
+      .option('parity-data', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Manifest of samples to compare on; by default those that the run held out',
+      })
+      .option('set', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [] as string[],
+        describe: 'Override a key of the saved configuration, such as --set engine.threads=1',
+      })
+      .check(({ 'parity-samples': samples }) => {
+        if (Number.isInteger(samples) && samples >= 1) return true;
+        throw usageError(`--parity-samples is ${samples}; a whole number from 1 is expected.`);
+      }),
+  async handler(args) {
+    const { openRun } = await import('../predict/open-run.ts');
+    const { config, checkpoint } = await openRun(args.checkpoint, args.set);
+    const { checkExportable, exportOnnx } = await import('../export/export-onnx.ts');
+    checkExportable(config, args['keep-adapter']);
+    const { describeParity, parityRecords } = await import('../export/parity.ts');
+    const records = await parityRecords(config, args['parity-data'], args['parity-samples']);
+    const { openAffectGpt } = await import('../runtime/affectgpt.ts');
+    const { createEngine } = await import('../engine/engines.ts');
+    const { parity, files } = await exportOnnx(args.output, {
+      config,
+      checkpoint,
+      model: await openAffectGpt(config),
+      engine: await createEngine(config.engine),
+      precision: args.precision,
+      keepAdapter: args['keep-adapter'],
+      records,
+      notify: (message) => void process.stderr.write(`${message}\n`),
+    });
+    const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
+    process.stdout.write(
+      `${args.output}: ${Object.keys(files).length + 1} files, ${bytes} bytes, ${args.precision}\n` +
+        `Compared with the trained model on ${parity.samples.length} samples: ${describeParity(parity)}.\n`,
+    );
+  },
+};
+
+/** `affectgpt export` */
+export const exportCommand: CommandModule = {
+  command: 'export',
+  describe: 'Write a trained model in a form that other programs run',
+  builder: (args) =>
+    args.command(onnxCommand).command(huggingFaceCommand).demandCommand(1, 'Name a format: onnx or hf.'),
+  handler: () => {},
+};
