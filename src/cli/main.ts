@@ -43,6 +43,8 @@ const REPEATABLE = ['set', 'include', 'ids', 'reports', 'only'];
 /** Those that only one command takes many times. */
 const REPEATABLE_IN: Readonly<Record<string, readonly string[]>> = {
   'eval mer-unibench': ['dataset', 'checkpoint'],
+  // yargs has each under both spellings.
+  sweep: ['slurm-option', 'slurmOption', 'kubernetes-option', 'kubernetesOption'],
 };
 
 /** Two subtitles, or two configurations, are a mistake that yargs would join to a list. */

@@ -59,6 +59,12 @@ export const sweepSchema = z.strictObject({
     .describe(
       'Values of the point that all others are compared with. `null` takes the one that equals the base, or else the first.',
     ),
+  published: z
+    .array(text())
+    .default([])
+    .describe(
+      'Ablations of the AffectGPT paper that the results are laid over: `pre-fusion`, `visual-encoder`, `acoustic-encoder`, `lora-rank`, `inputs`, `frames`, `data-filter`. For `mer-unibench.mean`, `.fine`, `.basic` and `.sentiment`.',
+    ),
   after: z
     .array(text())
     .default([])

@@ -24,6 +24,7 @@ import {
   type VariantName,
   variants,
 } from './stages.ts';
+import { makeSweepParts } from './sweep-parts.ts';
 
 export interface RunQuickstart {
   readonly folder: string;
@@ -37,6 +38,25 @@ export interface RunQuickstart {
 const made = ['clips', 'models', 'features', ...Object.keys(variants), 'quickstart.html', 'result.json'];
 
 /**
+ * Makes clips and small models alone, for trainings and sweeps of one's own; an earlier quickstart in the folder is replaced.
+ * @returns what the other stages read, and the manifest of the clips
+ * @throws InputError `QUICKSTART_FOLDER` where the folder holds anything else
+ */
+export async function prepareQuickstart(
+  run: RunQuickstart,
+): Promise<{ readonly options: QuickstartOptions; readonly manifest: string }> {
+  const { seed, stream, threads, scale } = run;
+  const folder = resolve(run.folder);
+  await clear(folder);
+  const engine = await createEngine({ type: 'onnxruntime', ...(threads === undefined ? {} : { threads }) });
+  const options: QuickstartOptions = { folder, seed, engine, scale, stream };
+  const manifest = await makeClips(options);
+  await makeModels(options);
+  await makeSweepParts(options, manifest);
+  return { options, manifest };
+}
+
+/**
  * Makes clips and small models, trains an AffectGPT and its single-modality rivals on them, and writes a page about what
  * the model says of clips that it has never seen. Everything lies below `folder`; an earlier quickstart there is
  * replaced.
@@ -45,13 +65,9 @@ const made = ['clips', 'models', 'features', ...Object.keys(variants), 'quicksta
  */
 export async function runQuickstart(run: RunQuickstart): Promise<QuickstartResult> {
   const started = performance.now();
-  const { seed, stream, threads } = run;
-  const folder = resolve(run.folder);
-  await clear(folder);
-  const engine = await createEngine({ type: 'onnxruntime', ...(threads === undefined ? {} : { threads }) });
-  const options: QuickstartOptions = { folder, seed, engine, scale: run.scale, stream };
-  const manifest = await makeClips(options);
-  await makeModels(options);
+  const { seed, stream } = run;
+  const { options, manifest } = await prepareQuickstart(run);
+  const { folder } = options;
   const trained: Partial<Record<VariantName, TrainedVariant>> = {};
   const evaluated: Partial<Record<VariantName, Evaluation>> = {};
   for (const name of Object.keys(variants) as VariantName[]) {

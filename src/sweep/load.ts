@@ -20,6 +20,7 @@ import {
 import { checkPoints, equalsBase } from './check-points.ts';
 import { type Metric, metricOf, metricProblems } from './metric-names.ts';
 import { pointId } from './point-id.ts';
+import { publishedProblems } from './published-names.ts';
 
 /** One training of a sweep. */
 export interface SweepPoint {
@@ -147,6 +148,7 @@ export function loadSweep({ config: name, set = [], folder: given = '.' }: Sweep
 
   const { axes, problems: wrongAxes } = axesOf(file, locate);
   problems.push(...wrongAxes, ...metricProblems(file, locate(['metric'])));
+  problems.push(...publishedProblems(file.published, locate(['published'])));
   for (const [i, one] of file.exclude.entries()) {
     problems.push(...partialProblems(one, axes, `exclude.${i}`, locate(['exclude'])));
   }

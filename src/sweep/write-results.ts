@@ -8,6 +8,7 @@ import { htmlTable, markdownTable } from '../report/table.ts';
 import { matches } from './axes.ts';
 import type { Sweep } from './load.ts';
 import { valueText } from './point-id.ts';
+import { publishedHtml, publishedMarkdown } from './published.ts';
 import { collectResults, type SettingResult, type SweepResults } from './results.ts';
 import {
   differencesTable,
@@ -43,6 +44,7 @@ export function resultsMarkdown(results: SweepResults): string {
     differences === undefined
       ? undefined
       : `## Differences to ${sweep.compare}\n\n${markdownTable(differences)}\n${notes.map((note) => `- ${note}\n`).join('')}`,
+    publishedMarkdown(results),
     `## Points\n\n${markdownTable(pointsTable(results))}`,
     faults.length === 0
       ? undefined
@@ -150,6 +152,7 @@ export function resultsHtml(results: SweepResults): string {
     differences === undefined
       ? ''
       : `<h2>Differences to ${escapeHtml(sweep.compare)}</h2>\n<div class="wide">${htmlTable(differences)}</div>${list(testNotes(results))}`,
+    publishedHtml(results),
     `<h2>Points</h2>\n<div class="wide">${htmlTable(pointsTable(results))}</div>`,
     faults.length === 0 ? '' : `<h2>What is missing</h2>\n${list(faults)}`,
     `<h2>The sweep file</h2>\n<pre>${escapeHtml(sweep.text)}</pre>`,

@@ -42,6 +42,16 @@ describe('the quickstart, made small', () => {
     const summary = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')) as { accuracy: object };
     expect(Object.keys(summary.accuracy)).toEqual(['all', 'audio', 'face', 'text', 'shuffled', 'chance']);
     expect(existsSync(join(folder, 'all', 'checkpoints', 'latest'))).toBe(true);
+    // For the sweeps: encoders of the same shape that have learned nothing, and manifests beside the first.
+    const bytes = (name: string) => readFile(join(folder, 'models', name, 'model.safetensors'));
+    for (const name of ['visual', 'audio']) {
+      const [trained, untrained] = [await bytes(name), await bytes(`${name}-untrained`)];
+      expect(untrained.length).toBe(trained.length);
+      expect(untrained.equals(trained)).toBe(false);
+    }
+    for (const name of ['filtered', 'unfiltered']) {
+      expect(existsSync(join(folder, 'clips', `${name}.jsonl`))).toBe(true);
+    }
   }, 120_000);
 
   it('leaves a folder alone that is not its own', async () => {

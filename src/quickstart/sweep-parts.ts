@@ -1,0 +1,65 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { writeFileAtomic } from '../io/atomic.ts';
+import { readText } from '../io/filesystem.ts';
+import { pretrainAudioEncoder, pretrainVisualEncoder } from './pretrain-encoders.ts';
+import { Random } from './random.ts';
+import type { QuickstartOptions } from './stages.ts';
+
+/** Share of the training clips that `unfiltered.jsonl` describes as what they are not. */
+const wrongShare = 0.25;
+
+type Row = Readonly<Record<string, unknown>> & { readonly labels: readonly string[] };
+
+/**
+ * What the quickstart-sized sweeps compare beside what the quickstart itself uses: encoders that were left as they were drawn
+ * (`visual-untrained`, `audio-untrained`), and manifests of the same clips with wrong descriptions in them (`unfiltered.jsonl`)
+ * and without the clips that have these (`filtered.jsonl`).
+ */
+export async function makeSweepParts(
+  { folder, seed, engine }: QuickstartOptions,
+  manifest: string,
+): Promise<void> {
+  for (const [name, make] of [
+    ['visual-untrained', pretrainVisualEncoder],
+    ['audio-untrained', pretrainAudioEncoder],
+  ] as const) {
+    const place = join(folder, 'models', name);
+    await mkdir(place, { recursive: true });
+    await make(place, { engine, seed, steps: 0, batch: 1 });
+  }
+  const rows = (await readText(manifest))
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Row);
+  const { unfiltered, filtered } = withWrongDescriptions(rows, seed);
+  for (const [name, kept] of Object.entries({ unfiltered, filtered })) {
+    const text = kept.map((row) => `${JSON.stringify(row)}\n`).join('');
+    await writeFileAtomic(join(dirname(manifest), `${name}.jsonl`), text);
+  }
+}
+
+/**
+ * Gives a quarter of the training clips labels and description of a training clip of another emotion. Test clips stay as they
+ * are.
+ *
+ * @returns all rows with the wrong ones, and those that are right
+ */
+export function withWrongDescriptions(
+  rows: readonly Row[],
+  seed: number,
+): { readonly unfiltered: Row[]; readonly filtered: Row[] } {
+  const random = new Random(seed, 'wrong descriptions');
+  const training = rows.filter(({ split }) => split === 'train');
+  const filtered: Row[] = [];
+  const unfiltered = rows.map((row) => {
+    const others = training.filter(({ labels }) => labels[0] !== row.labels[0]);
+    if (row.split !== 'train' || others.length === 0 || !random.chance(wrongShare)) {
+      filtered.push(row);
+      return row;
+    }
+    const { labels, description } = random.pick(others);
+    return { ...row, labels, description };
+  });
+  return { unfiltered, filtered };
+}
