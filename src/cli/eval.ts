@@ -65,7 +65,7 @@ const choices: CommandModule<object, ChoicesArguments> = {
     const plan = await planChoices(config, config.evaluation!);
     const evaluation = await evaluateChoices({
       ...{ config, plan, checkpoint },
-      engine: await createEngine(config.engine),
+      engine: await createEngine(config.engine, (message) => void process.stderr.write(`${message}\n`)),
       notify: (message) => void process.stderr.write(`${message}\n`),
     });
     const run = dirname(dirname(resolve(checkpoint)));

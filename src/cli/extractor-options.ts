@@ -111,7 +111,7 @@ export async function openExtractor(
     const { createEngine } = await import('../engine/engines.ts');
     return openLocalExtractor({
       ...{ model, option: '--llm-model', cacheFolder, notify },
-      engine: await createEngine(engine),
+      engine: await createEngine(engine, notify),
       settings: { seed, ...(temperature !== undefined && { temperature }) },
     });
   }

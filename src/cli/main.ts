@@ -6,6 +6,7 @@ import { packageVersion } from '../config/package-folder.ts';
 import { configCommand } from './config.ts';
 import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
+import { engineCommand } from './engine.ts';
 import { describeFailure, usageError } from './errors.ts';
 import { evalCommand } from './eval.ts';
 import { exportCommand } from './export.ts';
@@ -36,6 +37,7 @@ const COMMANDS = [
   dataCommand,
   configCommand,
   doctorCommand,
+  engineCommand,
 ] as CommandModule[];
 
 /** Options that may be given many times. */

@@ -186,7 +186,7 @@ async function announcement({ reference, selected, missing, bytesToCome }: PullP
 }
 
 /** Ctrl-C and SIGTERM end the download in order; what came is kept. A second one ends the process at once. */
-function stopOnSignals(): { readonly signal: AbortSignal; dispose(): void } {
+export function stopOnSignals(): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   const listeners = (['SIGINT', 'SIGTERM'] as const).map((name) => {
     const message = `Stopped by ${name}. The same command goes on from here.`;

@@ -50,7 +50,8 @@ export async function replay({
   const { createEngine } = await import('../engine/engines.ts');
   const { replayConfigured } = await import('../../train/configured.ts');
   const { formatReplay } = await import('../../train/replay.ts');
-  const replayed = await replayConfigured(folder, config, await createEngine(config.engine));
+  const engine = await createEngine(config.engine, (message) => void process.stderr.write(`${message}\n`));
+  const replayed = await replayConfigured(folder, config, engine);
   process.stdout.write(formatReplay(replayed));
   const { fault } = replayed.result;
   if (fault !== undefined) {

@@ -23,8 +23,8 @@ async function fromRun(config: Config, resume: DryRunArguments['resume']) {
   const { createEngine } = await import('../engine/engines.ts');
   const { dryRun } = await import('../../train/dry-run/run.ts');
   const { EvaluationAroundTraining } = await import('../eval/around-training.ts');
-  const engine = await createEngine(config.engine);
   const notify = (message: string): void => void process.stderr.write(`${message}\n`);
+  const engine = await createEngine(config.engine, notify);
   const { evaluation: settings } = config;
   const scoring =
     settings && new EvaluationAroundTraining({ config, settings, engine, notify, isStopped: () => false });

@@ -77,8 +77,8 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     const { interruptExitCodes, watchInterrupts } = await import('../../train/interrupts.ts');
     const { formatMetric } = await import('../../train/validation/run-validation.ts');
     const { createValidator } = await import('../eval/validation/validator.ts');
-    const engine = await createEngine(config.engine);
     const notify = (message: string): void => void process.stderr.write(`${message}\n`);
+    const engine = await createEngine(config.engine, notify);
     const interrupt = watchInterrupts({ notify });
     interrupt.activity = 'preparing';
     const isStopped = (): boolean => interrupt.requested !== undefined;

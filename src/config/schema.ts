@@ -322,10 +322,10 @@ const train = z.strictObject({
 
 const engine = z.strictObject({
   type: z
-    .enum(['auto', 'onnxruntime', 'wasm', 'cpu', 'tensorflow'])
+    .enum(['auto', 'onnxruntime', 'xla', 'wasm', 'cpu', 'tensorflow'])
     .default('auto')
     .describe(
-      'What computes: `onnxruntime` (compiled graph; what `auto` takes), `wasm` and `cpu` (eager, slow, for comparison), or `tensorflow` (eager; needs the optional package `@tensorflow/tfjs-node-gpu` or `@tensorflow/tfjs-node`).',
+      'What computes: `onnxruntime` (compiled graph), `xla` (compiled graph, run by a PJRT plugin of XLA; needs `affectgpt engine install xla-cpu` and the optional package `koffi`), `wasm` and `cpu` (eager, slow, for comparison), or `tensorflow` (eager; needs `affectgpt engine install tensorflow`). `auto` takes `onnxruntime`.',
     ),
   precision: z
     .enum(['auto', 'fp32'])
@@ -337,6 +337,10 @@ const engine = z.strictObject({
     .nullable()
     .default(null)
     .describe('Threads of the engine. `null` leaves the number to it.'),
+  plugin: text()
+    .nullable()
+    .default(null)
+    .describe('PJRT library for `xla`. `null` takes `AFFECTGPT_XLA_PLUGIN` or an installed one.'),
 });
 
 const generation = z.strictObject({

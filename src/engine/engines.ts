@@ -1,58 +1,42 @@
-import { createRequire } from 'node:module';
-import { EngineError } from '../errors.ts';
+import { chooseEngine } from './choose.ts';
 import { EagerEngine } from './eager/engine.ts';
 import type { Engine } from './types.ts';
 
-export const engineNames = ['onnxruntime', 'wasm', 'cpu', 'tensorflow'] as const;
+export const engineNames = ['onnxruntime', 'xla', 'wasm', 'cpu', 'tensorflow'] as const;
 export type EngineName = (typeof engineNames)[number];
 
 export interface EngineOptions {
   readonly type: EngineName | 'auto';
-  /** Threads of the onnxruntime engine; absent or null leaves the number to it. */
+  /** Threads of the engines onnxruntime and xla (on the CPU); absent or null leaves the number to them. */
   readonly threads?: number | null;
-}
-
-const { resolve } = createRequire(import.meta.url);
-
-function isInstalled(packageName: string): boolean {
-  try {
-    resolve(packageName);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function tensorflowEngine(): Promise<Engine> {
-  const packageName = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].find(isInstalled);
-  if (packageName === undefined) {
-    throw new EngineError(
-      'ENGINE_PACKAGE_MISSING',
-      'The engine "tensorflow" needs the optional package @tensorflow/tfjs-node-gpu (CUDA) or @tensorflow/tfjs-node (CPU): npm install @tensorflow/tfjs-node',
-    );
-  }
-  try {
-    await import(packageName);
-  } catch (error) {
-    throw new EngineError(
-      'ENGINE_PACKAGE_BROKEN',
-      `${packageName} is installed but does not load: ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
-  return new EagerEngine('tensorflow', 'tensorflow');
+  /** Library of the PJRT plugin of the engine xla; absent or null looks for one. */
+  readonly plugin?: string | null;
 }
 
 /**
- * The engine of that name; `auto` is onnxruntime, which every installation has.
+ * The engine of that name; for `auto` the one that `chooseEngine` names.
+ *
+ * @param notify told which engine `auto` came to, and why
  * @throws EngineError where its package or device is missing: there is no fallback to another engine
  */
-export async function createEngine(options: EngineOptions): Promise<Engine> {
+export async function createEngine(
+  options: EngineOptions,
+  notify: (message: string) => void = () => {},
+): Promise<Engine> {
+  const threads = options.threads == null ? {} : { threads: options.threads };
   switch (options.type) {
-    case 'auto':
+    case 'auto': {
+      const { type, reason } = chooseEngine();
+      notify(`Engine: ${type} (engine.type is auto: ${reason}).`);
+      return createEngine({ ...options, type });
+    }
     case 'onnxruntime': {
       const { OnnxruntimeEngine } = await import('./onnxruntime/engine.ts');
-      return new OnnxruntimeEngine(options.threads == null ? {} : { threads: options.threads });
+      return new OnnxruntimeEngine(threads);
+    }
+    case 'xla': {
+      const { XlaEngine } = await import('./xla/engine.ts');
+      return new XlaEngine(options.plugin == null ? threads : { ...threads, plugin: options.plugin });
     }
     case 'wasm': {
       const { prepareWasm } = await import('./eager/wasm.ts');
@@ -61,7 +45,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }
     case 'cpu':
       return new EagerEngine('cpu', 'cpu');
-    case 'tensorflow':
-      return tensorflowEngine();
+    case 'tensorflow': {
+      const { loadTensorflow } = await import('./tensorflow/load.ts');
+      loadTensorflow();
+      return new EagerEngine('tensorflow', 'tensorflow');
+    }
   }
 }

@@ -4,14 +4,18 @@ import { attemptsWorth, type RetryPolicy, TransientFailure } from '../io/retries
 import type { HubSettings } from './environment.ts';
 import { type RequestSubject, refusal } from './refusals.ts';
 
-/** All that talking to the hub needs. */
-export interface HubConnection {
-  readonly settings: HubSettings;
+/** How long a server is waited for, and who may end that. */
+export interface Patience {
   readonly retries: RetryPolicy;
   /** Aborted when the user wants to stop. */
   readonly signal: AbortSignal;
   /** Told about waits and restarts, one line each. */
   readonly notify: (message: string) => void;
+}
+
+/** All that talking to the hub needs. */
+export interface HubConnection extends Patience {
+  readonly settings: HubSettings;
 }
 
 /** An answer that is a success, redirects followed. */
@@ -109,7 +113,7 @@ export function connectionFailure(connection: HubConnection, error: unknown, hos
  * @throws InputError what the last failure means
  */
 export async function withRetries<T>(
-  { retries, signal, notify }: HubConnection,
+  { retries, signal, notify }: Patience,
   attempt: () => Promise<T>,
   progressed: () => boolean = () => false,
 ): Promise<T> {

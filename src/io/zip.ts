@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
-import { inflateRawSync } from 'node:zlib';
+import { pipeline, Readable } from 'node:stream';
+import { createInflateRaw, inflateRawSync } from 'node:zlib';
 import {
   type Entry,
   fromRandomAccessReaderPromise,
@@ -33,7 +34,15 @@ export interface ZipArchive {
   locate(entry: ZipEntry): Promise<ByteRange>;
   /** The content of a member of at most `limit` bytes. @throws InputError `ZIP_TOO_LARGE`, `ZIP_INVALID` */
   read(entry: ZipEntry, limit: number): Promise<Buffer>;
+  /**
+   * The content of a member of any size, piece by piece; it ends with an error where it is not as long as the archive says.
+   * @throws InputError `ZIP_COMPRESSED`, `ZIP_INVALID`
+   */
+  pieces(entry: ZipEntry): AsyncIterable<Uint8Array>;
 }
+
+/** What is read of a long member at a time. */
+const pieceBytes = 1024 * 1024;
 
 /** Members of one archive; a checkpoint has one a tensor. */
 const maxEntries = 1_000_000;
@@ -48,6 +57,12 @@ function invalid(path: string, cause: unknown): unknown {
     { cause },
   );
 }
+
+const unreadable = (path: string, name: string): InputError =>
+  new InputError(
+    'ZIP_COMPRESSED',
+    `${path}: "${name}" is encrypted, or compressed in a way that is not read. Save it again without.`,
+  );
 
 function methodOf(entry: Entry): ZipEntry['method'] {
   if (entry.isEncrypted()) return 'other';
@@ -142,6 +157,39 @@ class YauzlArchive implements ZipArchive {
     return this.#range(name, entry);
   }
 
+  async *#storedPieces(begin: number, end: number): AsyncGenerator<Buffer> {
+    for (let position = begin; position < end; ) {
+      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, end - position));
+      position += await readInto(this.#handle, piece, position);
+      yield piece;
+    }
+  }
+
+  async *pieces({ name, method, size, entry }: ZipEntry): AsyncGenerator<Uint8Array> {
+    if (method === 'other') throw unreadable(this.path, name);
+    const { begin, end } = await this.#range(name, entry);
+    if (begin === end && size === 0) return;
+    const stored = Readable.from(this.#storedPieces(begin, end));
+    const content =
+      method === 'stored'
+        ? stored
+        : pipeline(stored, createInflateRaw(), () => {
+            // An error of either comes out of the reading below.
+          });
+    let bytes = 0;
+    try {
+      for await (const piece of content as AsyncIterable<Uint8Array>) {
+        bytes += piece.byteLength;
+        if (bytes > size) break;
+        yield piece;
+      }
+    } catch (error) {
+      throw invalid(this.path, error);
+    }
+    if (bytes !== size)
+      throw invalid(this.path, new Error(`"${name}" has not the ${size} bytes that it should`));
+  }
+
   async read({ name, method, size, entry }: ZipEntry, limit: number): Promise<Buffer> {
     if (size > limit || entry.compressedSize > limit) {
       throw new InputError(
@@ -149,12 +197,7 @@ class YauzlArchive implements ZipArchive {
         `${this.path}: "${name}" has ${size} bytes; at most ${limit} are read.`,
       );
     }
-    if (method === 'other') {
-      throw new InputError(
-        'ZIP_COMPRESSED',
-        `${this.path}: "${name}" is encrypted, or compressed in a way that is not read. Save it again without.`,
-      );
-    }
+    if (method === 'other') throw unreadable(this.path, name);
     const { begin, end } = await this.#range(name, entry);
     const stored = Buffer.alloc(end - begin);
     await readInto(this.#handle, stored, begin);
@@ -170,8 +213,8 @@ class YauzlArchive implements ZipArchive {
 }
 
 /**
- * Opens a zip archive (zip64 too), hands it to `use` and closes it. Nothing is ever extracted to disk, so names such as
- * `../x` do no harm.
+ * Opens a zip archive (zip64 too), hands it to `use` and closes it. Names are keys: nothing here makes paths of
+ * them, so names such as `../x` do no harm.
  *
  * @throws InputError `ZIP_INVALID`, `ZIP_DUPLICATE`, `ZIP_TOO_LARGE`, and those of `fileError`
  */

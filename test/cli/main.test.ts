@@ -134,26 +134,3 @@ describe('failures', () => {
     expect(describeFailure(cause, true).text).toMatch(/ {4}at [\s\S]*caused by Error: inner/);
   });
 });
-
-describe('doctor', () => {
-  it('reports what was found as JSON', async () => {
-    const { exitCode, out } = await run('doctor', '--json');
-    const report = JSON.parse(out) as {
-      ok: boolean;
-      checks: { name: string; ok: boolean; needed: boolean }[];
-    };
-    expect(report.checks.map(({ name }) => name)).toEqual([
-      'node',
-      'machine',
-      'ffmpeg',
-      'onnxruntime',
-      'wasm',
-      'cpu',
-      'tensorflow',
-      'transformers',
-    ]);
-    expect(report.ok).toBe(report.checks.every(({ ok, needed }) => ok || !needed));
-    expect(exitCode).toBe(report.ok ? 0 : 4);
-    expect(report.checks.find(({ name }) => name === 'onnxruntime')?.ok).toBe(true);
-  });
-});

@@ -7,7 +7,11 @@ import { createEngine, engineNames } from '../../src/engine/engines.ts';
 import { optimize } from '../../src/engine/ir/passes/optimize.ts';
 import { evaluateSize, monomials, solveSize, traceAssignments } from '../../src/engine/ir/sizes.ts';
 import { traceSymbolic } from '../../src/engine/ir/symbolic.ts';
+import { findTensorflow } from '../../src/engine/tensorflow/load.ts';
 import type { CompileOptions, HostTensor, TensorFunction } from '../../src/engine/types.ts';
+import { compilingEngines } from '../support/xla.ts';
+
+const allEngines = [...compilingEngines, 'cpu', 'wasm'] as const;
 
 const float = (shape: number[], value: (i: number) => number): HostTensor => ({
   dtype: 'float32',
@@ -46,7 +50,7 @@ describe('sizes', () => {
 });
 
 describe('compile', () => {
-  it('serves every size with one graph, as eager does', async () => {
+  it.each(compilingEngines)('serves every size with one graph, as eager does, on %s', async (type) => {
     const fn: TensorFunction = ({ inputs }) => {
       const [batch, tokens, width] = inputs.x!.shape as [number, number, number];
       const rows = tf.reshape(inputs.x!, [batch * tokens, width]);
@@ -54,7 +58,7 @@ describe('compile', () => {
       const value = tf.sum(tf.square(rows), 0);
       return { outputs: { scores, value, tiled: tf.tile(rows, [2, 1]) } };
     };
-    const compiled = await compileOn('onnxruntime', fn);
+    const compiled = await compileOn(type, fn);
     const eager = await compileOn('cpu', fn);
     for (const [batch, tokens] of [
       [1, 9],
@@ -179,7 +183,7 @@ describe('state', () => {
   };
   const values = { total: float([2], () => 1), other: float([1], () => 9) };
 
-  for (const type of ['onnxruntime', 'cpu', 'wasm'] as const) {
+  for (const type of allEngines) {
     it(`carries values from call to call on ${type}`, async () => {
       const engine = await createEngine({ type, threads: 1 });
       const compiled = await engine.compile(fn, options);
@@ -225,7 +229,7 @@ describe('frozen weights in files', () => {
       inputs: { x: { dtype: 'float32' as const, shape: ['n', 3] } },
       weights,
     };
-    for (const type of ['onnxruntime', 'cpu', 'wasm'] as const) {
+    for (const type of allEngines) {
       const outputs = await (await compileOn(type, fn, options)).run({ x: float([1, 3], (i) => i + 1) });
       expect([...outputs.y!.data], type).toEqual([1 + 7 + 3072, -2 + 0.5 - 1.5]);
       expect([...outputs.z!.data], type).toEqual([...outputs.y!.data]);
@@ -235,14 +239,10 @@ describe('frozen weights in files', () => {
 
 describe('engines', () => {
   it('are named once; one that is missing says how to get it', async () => {
-    expect(engineNames).toEqual(['onnxruntime', 'wasm', 'cpu', 'tensorflow']);
-    const installed = await import('@tensorflow/tfjs-node' as string).then(
-      () => true,
-      () => false,
-    );
-    if (!installed) {
+    expect(engineNames).toEqual(['onnxruntime', 'xla', 'wasm', 'cpu', 'tensorflow']);
+    if (findTensorflow() === undefined) {
       await expect(createEngine({ type: 'tensorflow' })).rejects.toThrow(
-        /npm install @tensorflow\/tfjs-node/,
+        /affectgpt engine install tensorflow/,
       );
     }
   });

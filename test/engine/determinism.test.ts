@@ -5,6 +5,7 @@ import { createEngine } from '../../src/engine/engines.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import type { HostTensor } from '../../src/engine/types.ts';
 import { createTrainState, TrainStep } from '../../train/step.ts';
+import { compilingEngines } from '../support/xla.ts';
 
 const config = parseDecoderConfig({
   model_type: 'qwen2',
@@ -19,7 +20,7 @@ const config = parseDecoderConfig({
 const [batch, tokens, steps] = [16, 160, 12];
 
 /** Trains all weights, embeddings included, on two threads. */
-async function trainOnce() {
+async function trainOnce(type: 'onnxruntime' | 'xla') {
   const random = new RandomGenerator(4);
   const host = (value: () => number): HostTensor => ({
     dtype: 'int32',
@@ -34,7 +35,7 @@ async function trainOnce() {
     host(() => 1),
     ids,
   );
-  const engine = await createEngine({ type: 'onnxruntime', threads: 2 });
+  const engine = await createEngine({ type, threads: 2 });
   const step = new TrainStep(engine, {
     name: 'determinism',
     lossSum: (tensors) => languageModelLossSum(config, tensors),
@@ -56,15 +57,19 @@ async function trainOnce() {
   return { losses, parameters };
 }
 
-it('the same training gives the same bits on several threads, embeddings included', async () => {
-  const first = await trainOnce();
-  for (let again = 0; again < 2; again++) {
-    const { losses, parameters } = await trainOnce();
-    expect(losses).toEqual(first.losses);
-    for (const [name, { data }] of Object.entries(first.parameters)) {
-      expect(Buffer.compare(Buffer.from(data.buffer), Buffer.from(parameters[name]!.data.buffer)), name).toBe(
-        0,
-      );
+it.each(compilingEngines)(
+  'the same training gives the same bits on several threads of %s, embeddings included',
+  async (type) => {
+    const first = await trainOnce(type);
+    for (let again = 0; again < 2; again++) {
+      const { losses, parameters } = await trainOnce(type);
+      expect(losses).toEqual(first.losses);
+      for (const [name, { data }] of Object.entries(first.parameters)) {
+        expect(
+          Buffer.compare(Buffer.from(data.buffer), Buffer.from(parameters[name]!.data.buffer)),
+          name,
+        ).toBe(0);
+      }
     }
-  }
-});
+  },
+);

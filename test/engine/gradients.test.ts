@@ -9,6 +9,7 @@ import { createEngine } from '../../src/engine/engines.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import type { HostTensor, TensorFunction } from '../../src/engine/types.ts';
+import { compilingEngines } from '../support/xla.ts';
 
 /** What is differentiated: a function of one or two tensors of the given shapes. */
 interface Case {
@@ -131,7 +132,7 @@ function weighted(y: tf.Tensor): tf.Scalar {
   return tf.sum(tf.mul(y, tf.tensor(weights, y.shape))) as tf.Scalar;
 }
 
-describe('gradients equal finite differences', () => {
+describe.each(compilingEngines)('gradients equal finite differences, on %s', (type) => {
   it('of every operation that the models use', () => {
     expect(Object.keys(cases)).toHaveLength(40);
   });
@@ -152,7 +153,7 @@ describe('gradients equal finite differences', () => {
         const outputs = Object.fromEntries(gradients.map((gradient, i) => [`grad${i}`, gradient]));
         return { outputs: { value: weighted(run(...x)), ...outputs } };
       };
-      const engine = await createEngine({ type: 'onnxruntime', threads: 1 });
+      const engine = await createEngine({ type, threads: 1 });
       const inputs = Object.fromEntries(
         names.map((input, i) => [input, { dtype: 'float32' as const, shape: shapes[i]! }]),
       );
