@@ -74,7 +74,7 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
       config,
       checkpoint,
       model: await openAffectGpt(config),
-      engine: await createEngine(config.engine, (message) => void process.stderr.write(`${message}\n`)),
+      engine: await createEngine(config.engine),
       precision: args.precision,
       keepAdapter: args['keep-adapter'],
       records,

@@ -161,8 +161,8 @@ export const fileMutants: readonly Mutant[] = [
   {
     name: 'download-without-hash',
     breaks: 'A download counts as right when it is long enough.',
-    file: 'src/hub/download.ts',
-    find: "return this.complete && this.#hash.copy().digest('hex') === this.#download.file.hash;",
+    file: 'src/hub/transfer.ts',
+    find: "return this.complete && this.#hash.copy().digest('hex') === this.#transfer.file.hash;",
     replace: 'return this.complete;',
     tests: ['test/hub/faults.test.ts'],
   },
