@@ -75,8 +75,9 @@ function slope(samples: readonly LeakSample[], quantity: Quantity): number {
 }
 
 /**
- * Growth of each quantity: the median of the least-squares slopes of equal parts of the steps. What happens once (an arena
- * that grows to its size, pages that V8 gives back) is in one part; a leak is in all of them.
+ * Growth of each quantity: the median of the least-squares slopes of equal parts of the steps, or the slope of all of them
+ * if that is less. What happens once (an arena that grows to its size, pages that V8 gives back) is in one part only; what
+ * comes and goes with the sizes of the batches slopes within parts, but not over all. A leak is in both.
  *
  * @param warmUp steps at the beginning that do not count
  */
@@ -86,7 +87,7 @@ export function growth(samples: readonly LeakSample[], warmUp: number, parts: nu
   const pieces = Array.from({ length: parts }, (_, i) => late.slice(i * length, (i + 1) * length));
   const slopes = quantities.map((quantity) => {
     const sorted = pieces.map((piece) => slope(piece, quantity)).toSorted((a, b) => a - b);
-    return [quantity, sorted[Math.floor(parts / 2)]!] as const;
+    return [quantity, Math.min(sorted[Math.floor(parts / 2)]!, slope(late, quantity))] as const;
   });
   return Object.fromEntries(slopes) as Record<Quantity, number>;
 }
