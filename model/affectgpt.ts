@@ -8,8 +8,8 @@ import type { AdapterContext } from '../lora/linear.ts';
 import type { Parameters } from '../src/engine/parameters.ts';
 import type { InputSpec } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
-import { type DecoderConfig, decoderForward, embedTokens, logits } from './decoder.ts';
-import { crossEntropy, gatherRows } from './loss.ts';
+import { type DecoderConfig, decoderForward, embedTokens, logits, targetLogits } from './decoder.ts';
+import { crossEntropy } from './loss.ts';
 import type { FeatureName, InputMode, SlotName } from './modes.ts';
 import { type PlaceholderRun, splice } from './splice.ts';
 
@@ -227,8 +227,6 @@ export interface AffectGptLoss {
   /** `[supervised]` */
   readonly tokenLoss: tf.Tensor;
   readonly inputsEmbeds: tf.Tensor;
-  /** After the decoder's final norm, `[batch * tokens, hidden]`. */
-  readonly hidden: tf.Tensor;
   readonly modalities: ModalityTokens;
 }
 
@@ -245,7 +243,9 @@ export function affectGptLoss(
     sin: inputs.sin,
     attentionBias: inputs.attentionBias,
     adapter: adapterContext(config, inputs.rowKeys),
+    rows: inputs.positions,
   });
-  const scores = logits(parameters, config.decoder, gatherRows(hidden, inputs.positions));
-  return { ...crossEntropy(scores, inputs.targets, inputs.targetWeights), inputsEmbeds, hidden, modalities };
+  const scores = logits(parameters, config.decoder, hidden);
+  const chosen = targetLogits(parameters, config.decoder, hidden, inputs.targets);
+  return { ...crossEntropy(scores, inputs.targets, inputs.targetWeights, chosen), inputsEmbeds, modalities };
 }

@@ -21,6 +21,16 @@ export interface AttentionInputs {
   readonly adapter?: AdapterContext | undefined;
 }
 
+/** Where only some rows go on, int32 `[n]`, indices into `[batch * tokens]`: their dropout is what it is among all rows. */
+export function adapterOfRows(
+  adapter: AdapterContext | undefined,
+  rows: tf.Tensor,
+): AdapterContext | undefined {
+  if (adapter?.dropout === undefined) return adapter;
+  const rowKeys = tf.gather(adapter.dropout.rowKeys, rows as tf.Tensor1D);
+  return { ...adapter, dropout: { ...adapter.dropout, rowKeys } };
+}
+
 /**
  * Added to the scores of what may not be seen. Finite, so that a row that sees nothing (left padding) gives the mean
  * of everything rather than NaN, and beyond any score, so that what is hidden gets a weight of exactly 0 elsewhere.
@@ -114,6 +124,30 @@ export function rotate(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor 
 }
 
 /**
+ * `softmax(scores) value`, batched over the leading axes. Own gradient: the sum over each row of weights times their
+ * gradients is taken as that of the result times its gradient (Dao et al. 2022, section 3.1), which is as long as a head
+ * instead of as the sequence.
+ *
+ * @param scores `[..., queries, keys]`, masked
+ * @param value `[..., keys, headDim]`
+ */
+function attend(scores: tf.Tensor, value: tf.Tensor): tf.Tensor {
+  const operation = tf.customGrad((...[s, v, save]: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const weights = tf.softmax(s as tf.Tensor, -1);
+    const context = tf.matMul(weights, v as tf.Tensor);
+    (save as tf.GradSaveFunc)([weights, v as tf.Tensor, context]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const [w, values, result] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+      const sums = tf.sum(tf.mul(dy, result), -1, true);
+      const dScores = tf.mul(w, tf.sub(tf.matMul(dy, values, false, true), sums));
+      return [dScores, tf.matMul(w, dy, true, false)];
+    };
+    return { value: context, gradFunc };
+  });
+  return operation(scores, value);
+}
+
+/**
  * Causal self-attention with grouped key/value heads. Keys and values are not repeated: the query heads of a group
  * are stacked along the token axis, so that each key/value head multiplies all of its queries at once.
  *
@@ -121,7 +155,8 @@ export function rotate(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor 
  * @param x `[batch * tokens, hidden]`
  * @param batch number of rows in x's leading axis
  * @param past keys and values of earlier tokens
- * @returns `output [batch * tokens, hidden]` and `present`, past and new keys and values together
+ * @param rows int32 `[n]`, the rows whose output is wanted; absent: all
+ * @returns `output [batch * tokens, hidden]`, or `[n, hidden]`, and `present`, past and new keys and values together
  */
 export function selfAttention(
   parameters: Parameters,
@@ -130,6 +165,7 @@ export function selfAttention(
   batch: number,
   { cos, sin, attentionBias, adapter }: AttentionInputs,
   past?: KeyValue,
+  rows?: tf.Tensor,
 ): { output: tf.Tensor; present: KeyValue } {
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const tokens = x.shape[0]! / batch;
@@ -144,15 +180,19 @@ export function selfAttention(
   const key = past === undefined ? newKey : tf.concat([past.key, newKey], 2);
   const value = past === undefined ? newValue : tf.concat([past.value, newValue], 2);
 
-  const total = key.shape[2]!;
-  const stacked = (numAttentionHeads / numKeyValueHeads) * tokens;
-  const grouped = tf.reshape(query, [batch, numKeyValueHeads, stacked, headDim]);
-  const scores = tf.reshape(tf.matMul(grouped, key, false, true), [batch, numAttentionHeads, tokens, total]);
-  const weights = tf.softmax(tf.add(scores, attentionBias), -1);
-  const context = tf.matMul(tf.reshape(weights, [batch, numKeyValueHeads, stacked, total]), value);
+  const group = numAttentionHeads / numKeyValueHeads;
+  const grouped = tf.reshape(query, [batch, numKeyValueHeads, group * tokens, headDim]);
+  // The mask takes the sizes of the scores rather than they those of the mask: it is the same for all layers, and
+  // nothing stands between the products and the softmax, so that compilers join the addition and the softmax.
+  const bias = tf.tile(attentionBias, [1, 1, group, 1]);
+  const context = attend(tf.add(tf.matMul(grouped, key, false, true), bias), value);
   const merged = tf.reshape(
     tf.transpose(tf.reshape(context, [batch, numAttentionHeads, tokens, headDim]), [0, 2, 1, 3]),
     [batch * tokens, numAttentionHeads * headDim],
   );
-  return { output: linear(parameters.at('o_proj'), merged, adapter), present: { key, value } };
+  const output =
+    rows === undefined
+      ? linear(parameters.at('o_proj'), merged, adapter)
+      : linear(parameters.at('o_proj'), tf.gather(merged, rows as tf.Tensor1D), adapterOfRows(adapter, rows));
+  return { output, present: { key, value } };
 }

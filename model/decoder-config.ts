@@ -77,7 +77,7 @@ class ConfigReader {
  * classes.
  *
  * @throws InputError `DECODER_CONFIG_INVALID` with all faults: missing or impossible sizes, and whatever would change
- *   the computation and is not implemented (sliding windows, scaled rotary positions, other activations, quantized weights)
+ *   the computation in a way that this decoder does not compute (sliding windows, scaled rotary positions, other activations, quantized weights)
  */
 export function parseDecoderConfig(json: unknown): DecoderConfig {
   const reader = new ConfigReader(isObject(json) ? json : {});

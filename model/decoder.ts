@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { linear } from '../lora/linear.ts';
 import type { Parameters } from '../src/engine/parameters.ts';
 import type { AttentionInputs, KeyValue } from './attention.ts';
-import { selfAttention } from './attention.ts';
+import { adapterOfRows, selfAttention } from './attention.ts';
 import type { DecoderConfig } from './decoder-config.ts';
 
 export type { AttentionInputs, KeyValue } from './attention.ts';
@@ -15,7 +15,12 @@ export interface DecoderInputs extends AttentionInputs {
   readonly inputsEmbeds: tf.Tensor;
   /** One entry per layer, as `present` of the call before; absent at the first. */
   readonly past?: readonly KeyValue[] | undefined;
+  /** int32 `[n]`, indices into `[batch * tokens]`: the rows that are wanted; absent: all. */
+  readonly rows?: tf.Tensor | undefined;
 }
+
+/** The layer that a parameter of the decoder belongs to, adapters included; undefined for what is in none. */
+export const layerOf = (name: string): string | undefined => /^model\.layers\.(\d+)\./.exec(name)?.[1];
 
 /** `x / sqrt(mean(x^2) + epsilon)` over the last axis, with its own gradient (half of the operations). */
 function normalise(x: tf.Tensor, epsilon: number): tf.Tensor {
@@ -71,10 +76,11 @@ export function embedTokens(parameters: Parameters, ids: tf.Tensor): tf.Tensor {
 }
 
 /**
- * The decoder's layers and final norm, as `Qwen2Model` and `LlamaModel` of Hugging Face compute them.
+ * The decoder's layers and final norm, as `Qwen2Model` and `LlamaModel` of Hugging Face compute them. Where only some rows
+ * are wanted, the last layer computes what follows its attention for those alone: nothing else depends on the others.
  *
  * @param parameters weights under Hugging Face names, with adapters beside the weights they change
- * @returns `hidden [batch * tokens, hidden]` after the final norm, and `present`, the keys and values of each layer
+ * @returns `hidden [batch * tokens, hidden]`, or `[n, hidden]`, after the final norm, and `present`, the keys and values of each layer
  *   including the past
  * @throws InputError `PARAMETER_MISSING`, `ADAPTER_SCALE_MISSING`
  */
@@ -90,17 +96,27 @@ export function decoderForward(
   for (let i = 0; i < config.numHiddenLayers; i++) {
     const layer = parameters.at('model.layers').at(i);
     const normed = rmsNorm(layer.at('input_layernorm'), hidden, rmsNormEps);
-    const attention = selfAttention(layer.at('self_attn'), config, normed, batch, inputs, inputs.past?.[i]);
-    hidden = tf.add(hidden, attention.output);
+    const rows = i === config.numHiddenLayers - 1 ? inputs.rows : undefined;
+    const attention = selfAttention(
+      layer.at('self_attn'),
+      config,
+      normed,
+      batch,
+      inputs,
+      inputs.past?.[i],
+      rows,
+    );
+    const adapter = rows === undefined ? inputs.adapter : adapterOfRows(inputs.adapter, rows);
+    hidden = tf.add(rows === undefined ? hidden : tf.gather(hidden, rows as tf.Tensor1D), attention.output);
     present.push(attention.present);
 
     const mlp = layer.at('mlp');
     const mlpInput = rmsNorm(layer.at('post_attention_layernorm'), hidden, rmsNormEps);
     const gated = swiGlu(
-      linear(mlp.at('gate_proj'), mlpInput, inputs.adapter),
-      linear(mlp.at('up_proj'), mlpInput, inputs.adapter),
+      linear(mlp.at('gate_proj'), mlpInput, adapter),
+      linear(mlp.at('up_proj'), mlpInput, adapter),
     );
-    hidden = tf.add(hidden, linear(mlp.at('down_proj'), gated, inputs.adapter));
+    hidden = tf.add(hidden, linear(mlp.at('down_proj'), gated, adapter));
   }
   return { hidden: rmsNorm(parameters.at('model.norm'), hidden, rmsNormEps), present };
 }
@@ -113,4 +129,21 @@ export function decoderForward(
  */
 export function logits(parameters: Parameters, config: DecoderConfig, rows: tf.Tensor): tf.Tensor {
   return linear(parameters.at(config.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head'), rows);
+}
+
+/**
+ * The scores of given tokens, one a row, for less than all scores take.
+ *
+ * @param rows `[n, hidden]`, as for `logits`
+ * @param targets int32 `[n]`
+ * @returns `[n]`
+ */
+export function targetLogits(
+  parameters: Parameters,
+  config: DecoderConfig,
+  rows: tf.Tensor,
+  targets: tf.Tensor,
+): tf.Tensor {
+  const weight = parameters.at(config.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head').get('weight');
+  return tf.sum(tf.mul(rows, tf.gather(weight, targets as tf.Tensor1D)), -1);
 }

@@ -9,8 +9,9 @@ import {
   embedTokens,
   logits,
   ropeTables,
+  targetLogits,
 } from './decoder.ts';
-import { crossEntropy, gatherRows, supervisedPositions } from './loss.ts';
+import { crossEntropy, supervisedPositions } from './loss.ts';
 
 /** Inputs of `languageModelLossSum`: dimensions batch, tokens and supervised. */
 export function languageModelInputs(config: DecoderConfig): Record<string, InputSpec> {
@@ -66,7 +67,12 @@ export function languageModelLossSum(
     sin: inputs.sin!,
     attentionBias: inputs.attentionBias!,
     adapter,
+    rows: inputs.positions!,
   });
-  const rows = gatherRows(hidden, inputs.positions!);
-  return crossEntropy(logits(parameters, config, rows), inputs.targets!, inputs.targetWeights!).lossSum;
+  return crossEntropy(
+    logits(parameters, config, hidden),
+    inputs.targets!,
+    inputs.targetWeights!,
+    targetLogits(parameters, config, hidden, inputs.targets!),
+  ).lossSum;
 }

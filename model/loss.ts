@@ -56,27 +56,30 @@ function sumRows(x: tf.Tensor): tf.Tensor {
 }
 
 /**
- * `-log softmax(logits)[target]` of each row, `[n]`. The own gradient, `softmax - oneHot`, comes from the
- * exponentials of the forward pass, so that no table of log-probabilities is made.
+ * `log(sum(exp(logits)))` of each row, `[n]`. The own gradient, the softmax, comes from the exponentials of the forward
+ * pass, so that no table of log-probabilities is made.
  */
-function tokenLosses(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+function logSumExp(logits: tf.Tensor): tf.Tensor {
   const operation = tf.customGrad((...[scores, save]: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const vocabSize = (scores as tf.Tensor).shape[1]!;
-    const shifted = tf.sub(scores as tf.Tensor, tf.max(scores as tf.Tensor, -1, true));
-    const exponentials = tf.exp(shifted);
+    const most = tf.max(scores as tf.Tensor, -1, true);
+    const exponentials = tf.exp(tf.sub(scores as tf.Tensor, most));
     const sums = sumRows(exponentials);
-    // Cast, because the wasm backend ignores the type that oneHot is asked for.
-    const chosen = tf.cast(tf.oneHot(targets, vocabSize), 'float32');
-    (save as tf.GradSaveFunc)([exponentials, sums, chosen]);
-    const value = tf.sub(tf.squeeze(tf.log(sums), [1]), tf.sum(tf.mul(shifted, chosen), -1));
+    (save as tf.GradSaveFunc)([exponentials, sums]);
+    const value = tf.squeeze(tf.add(tf.log(sums), most), [1]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
-      const [e, s, oneHot] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const column = tf.expandDims(dy, 1);
-      return tf.sub(tf.mul(e, tf.div(column, s)), tf.mul(oneHot, column));
+      const [e, s] = saved as [tf.Tensor, tf.Tensor];
+      return tf.mul(e, tf.div(tf.expandDims(dy, 1), s));
     };
     return { value, gradFunc };
   });
   return operation(logits);
+}
+
+/** The scores of the targets, `[n]`, picked from the table of all. */
+function pickTargets(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+  // Cast, because the wasm backend ignores the type that oneHot is asked for.
+  const chosen = tf.cast(tf.oneHot(targets, logits.shape[1]!), 'float32');
+  return tf.sum(tf.mul(logits, chosen), -1);
 }
 
 /**
@@ -86,13 +89,16 @@ function tokenLosses(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
  * @param logits `[n, vocab]`
  * @param targets int32 `[n]`, ids below vocab
  * @param weights float32 `[n]`, 1 for a supervised token and 0 for padding
+ * @param targetLogits `[n]`, the scores of the targets where they are known (`targetLogits` of the decoder): the table of
+ *   all scores then need not be gone through for them, forwards and backwards
  * @returns `lossSum`, a scalar, the sum of weight x loss; `tokenLoss [n]`, unweighted
  */
 export function crossEntropy(
   logits: tf.Tensor,
   targets: tf.Tensor,
   weights: tf.Tensor,
+  targetLogits: tf.Tensor = pickTargets(logits, targets),
 ): { lossSum: tf.Scalar; tokenLoss: tf.Tensor } {
-  const tokenLoss = tokenLosses(logits, targets);
+  const tokenLoss = tf.sub(logSumExp(logits), targetLogits);
   return { lossSum: tf.sum(tf.mul(tokenLoss, weights)), tokenLoss };
 }

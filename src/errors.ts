@@ -17,8 +17,16 @@ export class AffectGptError extends Error {
 
 /** Bad input or usage: a file, a row, a key, an argument. Exit code 2. */
 export class InputError extends AffectGptError {
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  /** The single faults that the message tells of; the error itself where it is one. */
+  readonly faults: readonly InputError[];
+
+  constructor(
+    code: string,
+    message: string,
+    options?: ErrorOptions & { readonly faults?: readonly InputError[] },
+  ) {
     super(code, message, 2, options);
+    this.faults = options?.faults ?? [this];
   }
 }
 
@@ -52,8 +60,21 @@ export class CheckError extends AffectGptError {
 export function asOneError(errors: readonly unknown[]): unknown {
   const foreign = errors.find((error) => !(error instanceof InputError));
   if (foreign !== undefined) return foreign;
-  const [first, ...more] = errors as readonly InputError[];
-  return more.length === 0
-    ? first
-    : new InputError('NOT_READY', (errors as readonly InputError[]).map(({ message }) => message).join('\n'));
+  const known = errors as readonly InputError[];
+  if (known.length === 1) return known[0];
+  const faults = known.flatMap((error) => error.faults);
+  return new InputError('NOT_READY', known.map(({ message }) => message).join('\n'), { faults });
+}
+
+/**
+ * As `Promise.all`, but waits for all and tells everything that went wrong.
+ * @throws what `asOneError` makes of it
+ */
+export async function allOrFaults<Values extends readonly unknown[]>(
+  values: readonly [...Values],
+): Promise<{ -readonly [Index in keyof Values]: Awaited<Values[Index]> }> {
+  const settled = await Promise.allSettled(values);
+  const faults = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+  if (faults.length > 0) throw asOneError(faults);
+  return Promise.all(values);
 }

@@ -18,6 +18,7 @@ interface Candidate {
 /** All engines, in the order in which they are shown. */
 async function candidates(): Promise<Candidate[]> {
   const { findInstalledEngine } = await import('../engine/install-folder.ts');
+  const { locateOpenvino } = await import('../engine/openvino/library.ts');
   const { findTensorflow } = await import('../engine/tensorflow/load.ts');
   const plugins = ['xla-cpu', 'xla-cuda12', 'xla-cuda13'].map((name): Candidate => {
     const installed = findInstalledEngine(name);
@@ -40,6 +41,10 @@ async function candidates(): Promise<Candidate[]> {
     },
     ...plugins,
     ...other,
+    {
+      ...{ name: 'openvino', needed: false, install: 'affectgpt engine install openvino' },
+      found: locateOpenvino() === undefined ? undefined : {},
+    },
   ];
 }
 

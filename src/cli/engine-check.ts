@@ -54,6 +54,14 @@ async function open(name: string, plugin: string | undefined): Promise<Opened> {
         version: `TensorFlow ${version} (${source.name})`,
       };
     }
+    case 'openvino': {
+      const { OpenvinoEngine } = await import('../engine/openvino/engine.ts');
+      const { precision: best, runtime } = new OpenvinoEngine();
+      // What rounds less shows more faults.
+      const engine = new OpenvinoEngine({ precision: 'fp32' });
+      const version = `OpenVINO ${runtime.version.split('-')[0]} (${best === 'bf16' ? 'fp32 and bf16' : 'fp32'})`;
+      return { engine, devices: processor, version };
+    }
     default: {
       const { XlaEngine } = await import('../engine/xla/engine.ts');
       const engine = new XlaEngine({ executables: null, ...(plugin !== undefined && { plugin }) });

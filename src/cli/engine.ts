@@ -19,8 +19,8 @@ const installCommand: CommandModule<object, InstallArguments> = {
       .positional('name', {
         type: 'string',
         demandOption: true,
-        choices: ['xla-cpu', 'xla-cuda12', 'xla-cuda13', 'tensorflow'],
-        describe: 'XLA on the processor or on NVIDIA GPUs (CUDA 12 or 13), or TensorFlow',
+        choices: ['xla-cpu', 'xla-cuda12', 'xla-cuda13', 'openvino', 'tensorflow'],
+        describe: 'XLA on the processor or on NVIDIA GPUs (CUDA 12 or 13), OpenVINO, or TensorFlow',
       })
       .option('gpu', {
         type: 'boolean',

@@ -85,6 +85,14 @@ const RULES: readonly Rule[] = [
         : undefined,
   },
   {
+    reads: ['engine.devices', 'train.accumulation'],
+    key: 'engine.devices',
+    check: ({ engine: { devices }, train: { accumulation } }) =>
+      accumulation % devices !== 0
+        ? `${devices} devices cannot share the ${accumulation} batches of a step (train.accumulation) evenly; set train.accumulation to a multiple of ${devices}, such as ${devices * Math.ceil(accumulation / devices)}, or engine.devices to a number that divides it`
+        : undefined,
+  },
+  {
     reads: ['train.checkpoint'],
     key: 'train.checkpoint.keepEvery',
     check: ({ train: { checkpoint } }) =>

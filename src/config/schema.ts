@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { badNumbersSchema } from './bad-numbers.ts';
 import { checkpointSchema } from './checkpoint.ts';
 import { compatSchema } from './compat.ts';
+import { engineSchema } from './engine.ts';
 import { evaluationSchema } from './evaluation.ts';
 import { checkRules } from './rules.ts';
 import { templateSchema } from './template.ts';
@@ -320,29 +321,6 @@ const train = z.strictObject({
     .describe('Progress of the run.'),
 });
 
-const engine = z.strictObject({
-  type: z
-    .enum(['auto', 'onnxruntime', 'xla', 'wasm', 'cpu', 'tensorflow'])
-    .default('auto')
-    .describe(
-      'What computes: `onnxruntime` (compiled graph), `xla` (compiled graph, run by a PJRT plugin of XLA; needs `affectgpt engine install xla-cpu` and the optional package `koffi`), `wasm` and `cpu` (eager, slow, for comparison), or `tensorflow` (eager; needs `affectgpt engine install tensorflow`). `auto` takes `onnxruntime`.',
-    ),
-  precision: z
-    .enum(['auto', 'fp32'])
-    .default('auto')
-    .describe(
-      'Number format of the arithmetic. `auto` takes the best that the engine has; today every engine computes in `fp32`.',
-    ),
-  threads: count()
-    .nullable()
-    .default(null)
-    .describe('Threads of the engine. `null` leaves the number to it.'),
-  plugin: text()
-    .nullable()
-    .default(null)
-    .describe('PJRT library for `xla`. `null` takes `AFFECTGPT_XLA_PLUGIN` or an installed one.'),
-});
-
 const generation = z.strictObject({
   maxNewTokens: count().default(1200).describe('Longest answer in tokens.'),
   temperature: z
@@ -375,7 +353,7 @@ export const configSchema = z
       .describe('Low-rank adapters of the language model; used where `train.parts.decoder` is `lora`.'),
     data: data.prefault({}).describe('What is learnt from. Paths are relative to the working folder.'),
     train: train.prefault({}).describe('How it is learnt.'),
-    engine: engine.prefault({}).describe('What computes.'),
+    engine: engineSchema.prefault({}).describe('What computes.'),
     compat: compatSchema
       .prefault('fixed')
       .describe(

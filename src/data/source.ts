@@ -71,6 +71,8 @@ export interface SampleSourceOptions {
   /** Decides label draws and dropout. */
   readonly seed: number;
   readonly attendFinalEos: boolean;
+  /** Of the engine that training batches are for. */
+  readonly fixedSizes?: boolean;
   /** What the model learns to answer; null where samples are only asked (prediction). */
   readonly labelType: LabelType | null;
   /** Of the training records; taken from `records` when absent. */
@@ -93,6 +95,13 @@ export interface SampleTask {
   readonly type: AnswerType;
   readonly question: string;
   readonly answer: string;
+}
+
+/** Where a training batch belongs; see `SampleSource.loadBatch`. */
+export interface BatchPlace {
+  readonly epoch: number;
+  readonly step?: number;
+  readonly beside?: readonly (readonly string[])[];
 }
 
 /** Samples prepared at a time. */
@@ -164,10 +173,34 @@ export class SampleSource {
     onProgress: (done: number, total: number) => void = () => {},
     isStopped: () => boolean = () => false,
   ): Promise<void> {
+    const failures = await this.#extract([...this.#records.values()], onProgress, isStopped);
+    if (isStopped()) return;
+    const [first, ...more] = failures.values();
+    if (first !== undefined && more.length === 0 && this.#options.onBadSample === 'fail') throw first;
+    this.#drop(new Map([...failures].map(([name, { message }]) => [name, [message]])));
+  }
+
+  /**
+   * Computes features for the cache, as `prepare`, of every `size`-th sample from the `rank`-th on: for processes that fill
+   * it together. Samples that cannot be read are left for `prepare` to tell.
+   */
+  async prepareShare(
+    { rank, size }: { readonly rank: number; readonly size: number },
+    onProgress: (done: number, total: number) => void,
+    isStopped: () => boolean,
+  ): Promise<void> {
+    const records = [...this.#records.values()].filter((_, i) => i % size === rank);
+    await this.#extract(records, onProgress, isStopped);
+  }
+
+  /** @returns why samples cannot be read, by name */
+  async #extract(
+    records: readonly SampleRecord[],
+    onProgress: (done: number, total: number) => void,
+    isStopped: () => boolean,
+  ): Promise<Map<string, InputError>> {
     const limit = limiter(preparedAtOnce);
-    const faults = new Map<string, string[]>();
-    const errors: InputError[] = [];
-    const records = [...this.#records.values()];
+    const failures = new Map<string, InputError>();
     let done = 0;
     const tasks = records.map((record) =>
       limit(async () => {
@@ -178,16 +211,13 @@ export class SampleSource {
           }
         } catch (error) {
           if (!(error instanceof InputError)) throw error;
-          errors.push(error);
-          faults.set(record.name, [error.message]);
+          failures.set(record.name, error);
         }
         onProgress(++done, records.length);
       }),
     );
     await Promise.all(tasks);
-    if (isStopped()) return;
-    if (errors.length === 1 && this.#options.onBadSample === 'fail') throw errors[0]!;
-    this.#drop(faults);
+    return failures;
   }
 
   /** Question and answer of a sample in an epoch: a function of (seed, epoch, name). */
@@ -230,17 +260,33 @@ export class SampleSource {
    *
    * @param options.epoch decides which kind of answer is drawn
    * @param options.step optimizer step, for dropout; no dropout keys when absent
+   * @param options.beside samples of the batches that other devices compute at the same time, this one's may be among
+   *   them: where sizes are fixed, all of them get the same
    * @throws InputError naming the sample and what is wrong with it
    */
   async loadBatch(
     names: readonly string[],
-    { epoch, step }: { readonly epoch: number; readonly step?: number },
+    { epoch, step, beside = [] }: BatchPlace,
   ): Promise<TrainingBatch> {
     const { seed } = this.#options;
     const samples = names.map((name) => ({ name, sequence: this.#sequence(name, this.task(name, epoch)) }));
     const features = await this.#features(names);
     const dropout = step !== undefined && { dropout: { seed, step } };
-    return collateTraining(samples, features, { ...this.#options, ...dropout });
+    const atLeast = this.#largest(beside, epoch);
+    return collateTraining(samples, features, { ...this.#options, ...dropout, atLeast });
+  }
+
+  /** The most tokens of a sample, and the most supervised tokens of a batch. */
+  #largest(batches: readonly (readonly string[])[], epoch: number) {
+    const largest = { tokens: 0, supervisedTokens: 0 };
+    if (this.#options.fixedSizes !== true) return largest;
+    for (const names of batches) {
+      const lengths = names.map((name) => this.sequenceLength(name, epoch));
+      largest.tokens = Math.max(largest.tokens, ...lengths.map(({ tokens }) => tokens));
+      const supervised = lengths.reduce((sum, { supervisedTokens }) => sum + supervisedTokens, 0);
+      largest.supervisedTokens = Math.max(largest.supervisedTokens, supervised);
+    }
+    return largest;
   }
 
   /**

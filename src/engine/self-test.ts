@@ -11,8 +11,8 @@ export interface SelfTestResult {
   readonly milliseconds: number;
 }
 
-/** Rounding of another order of sums stays far below this; a wrong product, gradient or layout far above. */
-const tolerance = 1e-4;
+/** Rounding, in fp32 that of another order of sums, stays far below these; a wrong product or gradient is far above. */
+const tolerances = { fp32: 1e-4, bf16: 0.05 } as const;
 
 /** One step of a small network: products, a normalisation, a softmax, the loss and gradients for both weights. */
 const step: TensorFunction = ({ inputs }) => {
@@ -66,6 +66,7 @@ export async function selfTest(engine: Engine): Promise<SelfTestResult> {
   const difference = Math.max(
     ...Object.keys(reference).map((name) => differenceOf(outputs, reference, name)),
   );
+  const tolerance = tolerances[engine.precision ?? 'fp32'];
   if (!(difference <= tolerance)) {
     throw new EngineError(
       'ENGINE_WRONG',

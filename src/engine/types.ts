@@ -59,6 +59,21 @@ export interface CompileOptions {
    * Products of dimensions need no entry; sums do.
    */
   readonly derived?: Record<string, (dimensions: Record<string, number>) => number>;
+  /** What an engine may compute twice where memory does not suffice to keep it. */
+  readonly recomputation?: Recomputation;
+  /**
+   * Whether all devices of the engine run the function at once, each on the replica of the state that is its own.
+   * Otherwise the first one runs it.
+   */
+  readonly replicated?: boolean;
+}
+
+/** Repeated parts of a function that computes a result and its gradients, such as the layers of a model. */
+export interface Recomputation {
+  /** The part that a weight or a state entry belongs to; undefined for what belongs to none. */
+  readonly segmentOf: (name: string) => string | undefined;
+  /** The output that gradients are of: whatever it needs is the forward pass. */
+  readonly result: string;
 }
 
 /** Values that stay with the engine between calls. Created by `Engine.createState`. */
@@ -67,6 +82,11 @@ export interface State {
   read(names?: readonly string[]): Promise<HostTensorMap>;
   /** Replaces the given entries; shapes must match. */
   write(values: HostTensorMap): Promise<void>;
+  /**
+   * Compares the replicas of a state that several devices hold, bit for bit. `read` gives those of the first one.
+   * @throws EngineError `ENGINE_REPLICAS` naming the entries in which they differ
+   */
+  checkReplicas?(names: readonly string[]): Promise<void>;
   dispose(): void;
 }
 
@@ -83,11 +103,38 @@ export interface CompiledFunction {
     state?: State,
     accept?: (outputs: HostTensorMap) => boolean,
   ): Promise<HostTensorMap>;
+  /**
+   * Runs a replicated function once on every device. `run` gives all of them the same inputs, and returns what the first
+   * one gives.
+   *
+   * @param inputs of each device, of the same sizes
+   * @returns the outputs of each
+   */
+  runAll?(inputs: readonly HostTensorMap[], state?: State): Promise<HostTensorMap[]>;
   dispose(): Promise<void>;
 }
 
+/**
+ * Number format of the arithmetic. `bf16`: products of bfloat16 with sums in float32, everything that is sensitive in
+ * float32 (`ir/passes/bfloat16.ts`); what goes in and comes out is float32 in both.
+ */
+export type Precision = 'fp32' | 'bf16';
+
 export interface Engine {
   readonly name: string;
+  /** `fp32` where absent. */
+  readonly precision?: Precision;
+  /** The shared library that computes, where it comes from no package. */
+  readonly library?: { readonly file: string; readonly version: string };
+  /**
+   * Whether every combination of sizes of named dimensions is a program of its own, whose compilation takes seconds to
+   * minutes. Callers then round sizes up to few (`bucketOf`) and mask what they added. Otherwise sizes are free, and
+   * callers give them as they are.
+   */
+  readonly fixedSizes?: boolean;
   compile(fn: TensorFunction, options: CompileOptions): Promise<CompiledFunction>;
-  createState(values: HostTensorMap): State;
+  /** Devices that run replicated functions; 1 where absent. With more there is `CompiledFunction.runAll`. */
+  readonly devices?: number;
+  /** @param options `replicated`: every device holds the values, for replicated functions; otherwise the first one */
+  createState(values: HostTensorMap, options?: { readonly replicated?: boolean }): State;
 }

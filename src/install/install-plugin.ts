@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, readdir, rm, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import {
   engineFolder,
@@ -14,7 +14,14 @@ import { isUnfinishedName, removeFolderAtomic, writeFileAtomic, writeFolderAtomi
 import { sha256File } from '../io/checksum.ts';
 import { fetchWheel, type IndexConnection } from './fetch-wheel.ts';
 import { unpackWheel } from './unpack.ts';
-import { type Machine, type PinnedWheel, type PluginEngine, type WheelPackage, wheelFor } from './wheels.ts';
+import {
+  type Machine,
+  type PinnedWheel,
+  type PluginEngine,
+  type ToolPackage,
+  type WheelPackage,
+  wheelFor,
+} from './wheels.ts';
 
 /** How an engine is to be installed. */
 export interface InstallOptions {
@@ -82,7 +89,7 @@ async function freeBytesOf(folder: string): Promise<number> {
 }
 
 /**
- * Installs an engine that is one library out of a wheel. Its folder appears when all is in it, or not at all.
+ * Installs an engine that is a library out of a wheel, with those that it loads. Its folder appears when all is in it, or not at all.
  *
  * @returns the engine, and whether it was there before and was left alone
  * @throws EngineError `ENGINE_PLATFORM`; InputError those of `fetchWheel` and `unpackWheel`, `DISK_FULL`
@@ -94,9 +101,11 @@ export async function installPlugin(
   const wheel = wheelFor(engine, options.machine);
   const folder = engineFolder(engine.name, engine.version);
   // Where it lies in the wheel: a plugin looks for libraries of CUDA in ../../nvidia, seen from itself.
-  const { library } = engine;
+  const { library, companions = [], tools = [] } = engine;
+  const libraries = [library, ...companions];
   const there = readInstalledEngine(folder);
-  if (there !== undefined && there.sha256 === wheel.sha256 && !options.force) {
+  const hasTools = tools.every(({ members }) => members.every((name) => existsSync(path.join(folder, name))));
+  if (there !== undefined && there.sha256 === wheel.sha256 && hasTools && !options.force) {
     return { engine: { ...there, folder, libraryPath: path.join(folder, there.library) }, wasThere: true };
   }
   await removeLeftovers();
@@ -109,17 +118,40 @@ export async function installPlugin(
     folder,
     async (temporary) => {
       const written = await unpackWheel(obtained.file, temporary, (member) =>
-        member === library ? library : documentName(member),
+        libraries.includes(member) ? member : documentName(member),
       );
-      if (!written.includes(library)) {
-        throw new InputError('WHEEL_INCOMPLETE', `${wheel.file} does not hold ${library}.`);
+      const missing = libraries.filter((name) => !written.includes(name));
+      if (missing.length > 0) {
+        throw new InputError('WHEEL_INCOMPLETE', `${wheel.file} does not hold ${missing.join(', ')}.`);
       }
+      for (const tool of tools) await addTool(tool, temporary, options);
       await writeFileAtomic(path.join(temporary, 'installed.json'), `${JSON.stringify(noted, null, 2)}\n`);
     },
     { existing: 'replace' },
   );
   await obtained.dispose();
   return { engine: { ...noted, folder, libraryPath: path.join(folder, library) }, wasThere: false };
+}
+
+/** Puts the files of a tool's wheel beside those of the engine; programs among them can be run. */
+async function addTool(tool: ToolPackage, folder: string, options: InstallOptions): Promise<void> {
+  const { members, project } = tool;
+  const wheel = wheelFor(tool, options.machine);
+  const { file, dispose } = await obtainWheel(tool, wheel, options);
+  const written = await unpackWheel(file, folder, (member) => {
+    if (members.includes(member)) return member;
+    return /\.dist-info\/(?:licenses\/)?Licen[cs]e[\w.-]*$/i.test(member)
+      ? `licenses/${project}/${path.basename(member)}`
+      : undefined;
+  });
+  const missing = members.filter((name) => !written.includes(name));
+  if (missing.length > 0) {
+    throw new InputError('WHEEL_INCOMPLETE', `${wheel.file} does not hold ${missing.join(', ')}.`);
+  }
+  for (const name of members) {
+    if (path.basename(path.dirname(name)) === 'bin') await chmod(path.join(folder, name), 0o755);
+  }
+  await dispose();
 }
 
 /** Removes what installations that were killed left behind. Nobody sees those folders, but they are big. */
@@ -140,7 +172,9 @@ const abandonedAfter = 60 * 60_000;
 /** Licence texts, and the description that names the licence, are kept beside the library. */
 function documentName(member: string): string | undefined {
   const [, name] =
-    /^[^/]+\.dist-info\/(?:licenses\/)?((?:LICEN[CS]E|NOTICE|METADATA)[\w.-]*)$/.exec(member) ?? [];
+    /^[^/]+\.dist-info\/(?:licenses\/)?(?:licensing\/)?((?:LICEN[CS]E|NOTICE|METADATA|[\w-]+-third-party-)[\w.-]*)$/.exec(
+      member,
+    ) ?? [];
   return name;
 }
 

@@ -9,6 +9,7 @@ import type { Config } from '../config/schema.ts';
 import { clipCount } from '../data/media/audio.ts';
 import { loadTokenizer, type PromptTokenizer } from '../data/tokenizer.ts';
 import type { HostTensor, HostTensorMap } from '../engine/types.ts';
+import { allOrFaults } from '../errors.ts';
 import { readFloat32 } from '../io/safetensors.ts';
 import { locateConfiguredModels } from './configured-models.ts';
 import type { EncoderInputs, OpenEncoder } from './encoders/open-encoder.ts';
@@ -82,9 +83,11 @@ export function describeAffectGpt(config: Config, sizes: ModelSizes): AffectGptC
  */
 export async function openAffectGpt(config: Config): Promise<AffectGpt> {
   const { folders, ...sources } = await locateConfiguredModels(config);
-  const decoder = await openDecoder(folders['model.llm']!);
-  const visual = await sources.visual?.open(folders['model.visualEncoder.model']);
-  const audio = await sources.audio?.open(folders['model.audioEncoder.model']);
+  const [decoder, visual, audio] = await allOrFaults([
+    openDecoder(folders['model.llm']!),
+    sources.visual?.open(folders['model.visualEncoder.model']),
+    sources.audio?.open(folders['model.audioEncoder.model']),
+  ]);
   const model = describeAffectGpt(config, {
     decoder: decoder.config,
     visualSize: visual?.outputDimension ?? null,

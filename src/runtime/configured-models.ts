@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { asOneError } from '../errors.ts';
 import { encoderSource } from './encoders/encoder-source.ts';
 import type { EncoderInputs, EncoderSource } from './encoders/open-encoder.ts';
-import { findModelFolders, type WantedModel } from './model-folder.ts';
+import { findModelFolders, locateModel, type WantedModel } from './model-folder.ts';
 
 /** What a configuration needs of the world outside. */
 export interface ConfiguredModels {
@@ -15,31 +15,41 @@ export interface ConfiguredModels {
   readonly wanted: Readonly<Record<string, WantedModel>>;
 }
 
+/** The models that a configuration names as far as they are known, and what is wrong with descriptions of a user's own. */
+async function describedModels({ model }: Config) {
+  const { needs } = inputMode(model.inputs);
+  const [visual, audio] = await Promise.allSettled([
+    needs.some((feature) => feature !== 'audio') ? encoderSource('visual', model.visualEncoder) : undefined,
+    needs.includes('audio') ? encoderSource('audio', model.audioEncoder) : undefined,
+  ]);
+  const visualSource = visual.status === 'fulfilled' ? visual.value : undefined;
+  const audioSource = audio.status === 'fulfilled' ? audio.value : undefined;
+  const models: ConfiguredModels = {
+    ...(visualSource && { visual: visualSource }),
+    ...(audioSource && { audio: audioSource }),
+    wanted: {
+      'model.llm': model.llm,
+      ...(visualSource?.model && { 'model.visualEncoder.model': visualSource.model }),
+      ...(audioSource?.model && { 'model.audioEncoder.model': audioSource.model }),
+    },
+  };
+  return { models, faults: faultsOf([visual, audio]) };
+}
+
 /**
  * The models that a configuration names. Encoders that its inputs do not need are left out.
  * @throws InputError where the description of a user's own encoder is not well, with the faults of both
  */
-export async function configuredModels({ model }: Config): Promise<ConfiguredModels> {
-  const { needs } = inputMode(model.inputs);
-  const found = await Promise.allSettled([
-    needs.some((feature) => feature !== 'audio') ? encoderSource('visual', model.visualEncoder) : undefined,
-    needs.includes('audio') ? encoderSource('audio', model.audioEncoder) : undefined,
-  ]);
-  const faults = faultsOf(found);
+export async function configuredModels(config: Config): Promise<ConfiguredModels> {
+  const { models, faults } = await describedModels(config);
   if (faults.length > 0) throw asOneError(faults);
-  const [visual, audio] = found.map((one) => (one.status === 'fulfilled' ? one.value : undefined)) as [
-    ConfiguredModels['visual'],
-    ConfiguredModels['audio'],
-  ];
-  return {
-    ...(visual && { visual }),
-    ...(audio && { audio }),
-    wanted: {
-      'model.llm': model.llm,
-      ...(visual?.model && { 'model.visualEncoder.model': visual.model }),
-      ...(audio?.model && { 'model.audioEncoder.model': audio.model }),
-    },
-  };
+  return models;
+}
+
+/** Whether a model that a configuration names is not on this machine, whatever else is wrong. */
+export async function lacksModels(config: Config): Promise<boolean> {
+  const { wanted } = (await describedModels(config)).models;
+  return Object.values(wanted).some((model) => !('folder' in locateModel(model)));
 }
 
 const faultsOf = (settled: readonly PromiseSettledResult<unknown>[]): unknown[] =>
@@ -54,27 +64,22 @@ export interface LocatedModels extends ConfiguredModels {
  * Finds all models of a configuration. Faults of a user's own encoders and models that are missing are told at once.
  *
  * @throws InputError `NOT_READY` where there are several kinds of faults, else those of `findModelFolders`, of
- *   `configuredModels` and of opening an encoder of the user's own
+ *   `configuredModels` and of opening an encoder
  */
 export async function locateConfiguredModels(config: Config): Promise<LocatedModels> {
-  let sources: ConfiguredModels;
-  try {
-    sources = await configuredModels(config);
-  } catch (fault) {
-    // Which model an encoder wants is not known without its description.
-    const others = { 'model.llm': config.model.llm };
-    throw asOneError([fault, ...faultsOf(await Promise.allSettled([find(others)]))]);
-  }
-  try {
-    return { ...sources, folders: findModelFolders(sources.wanted) };
-  } catch (missing) {
-    // Encoders that want no folder can be looked at all the same.
-    const own = [sources.visual, sources.audio].filter((source) => source && source.model === undefined);
-    throw asOneError([
-      missing,
-      ...faultsOf(await Promise.allSettled(own.map((one) => one!.open(undefined)))),
-    ]);
-  }
+  const { models, faults } = await describedModels(config);
+  const [found] = await Promise.allSettled([find(models.wanted)]);
+  if (faults.length === 0 && found.status === 'fulfilled') return { ...models, folders: found.value };
+  // Encoders whose files are there, or that want no folder, can be looked at all the same.
+  const sources = [models.visual, models.audio].filter((source) => source !== undefined);
+  const opened = await Promise.allSettled(sources.map(openWhatIsThere));
+  throw asOneError([...faults, ...faultsOf([found, ...opened])]);
 }
 
 const find = async (wanted: Readonly<Record<string, WantedModel>>) => findModelFolders(wanted);
+
+async function openWhatIsThere({ model, open }: EncoderSource<never>): Promise<void> {
+  const location = model === undefined ? undefined : locateModel(model);
+  if (location === undefined) await open(undefined);
+  else if ('folder' in location) await open(location.folder);
+}

@@ -1,16 +1,19 @@
 import { causalBias, type DecoderConfig, ropeTables } from '../../model/decoder.ts';
 import type { PromptBatch } from '../data/collate.ts';
 import type { CompiledFunction, HostTensor, HostTensorMap, State } from '../engine/types.ts';
+import { type DecodingSizes, exactSizes, packCaches, padPrompts, tokenRange } from './decoding-sizes.ts';
 
 const int32 = (data: Int32Array, shape: number[]): HostTensor => ({ dtype: 'int32', shape, data });
 const float32 = (data: Float32Array, shape: number[]): HostTensor => ({ dtype: 'float32', shape, data });
 
 /** What the decoder has read of each row. It never changes: any number of continuations may start from it. */
 export interface DecodedPast {
-  /** Keys and values of each layer, `[batch, keyValueHeads, tokens, headDim]`. */
+  /** Keys and values of each layer, `[batch, keyValueHeads, capacity, headDim]`. */
   readonly caches: HostTensorMap;
-  /** Padding included. */
+  /** Padding before the prompts included. */
   readonly tokens: number;
+  /** As `tokens`, or more where sizes are fixed: what lies behind the tokens is masked. */
+  readonly capacity: number;
 }
 
 /** Scores of the tokens that may come next, and the past with what was read. */
@@ -26,11 +29,15 @@ export class DecodingSession {
   readonly #decoder: CompiledFunction;
   readonly #state: State;
   readonly #prompt: PromptBatch;
+  /** Tokens of the prompts as they were given. */
+  readonly #given: number;
   readonly #vectors: HostTensor;
+  readonly #sizes: DecodingSizes;
 
   /**
    * @param decoder the graph of `Generator`
    * @param vectors those that replace the placeholders of the prompts
+   * @param sizes what is added to come to them is masked, and is no part of results
    */
   constructor(
     config: DecoderConfig,
@@ -38,13 +45,15 @@ export class DecodingSession {
     state: State,
     prompt: PromptBatch,
     vectors: HostTensor,
+    sizes: DecodingSizes = exactSizes,
   ) {
     this.#config = config;
     this.#decoder = decoder;
     this.#state = state;
-    this.#prompt = prompt;
     this.#vectors = vectors;
-    this.batch = prompt.attentionMask.shape[0]!;
+    this.#sizes = sizes;
+    [this.batch, this.#given] = prompt.attentionMask.shape as [number, number];
+    this.#prompt = padPrompts(prompt, sizes.prompt(this.#given));
   }
 
   /**
@@ -53,7 +62,7 @@ export class DecodingSession {
    * @param scored after which of their tokens scores are wanted
    * @returns `logits [batch * vocab]`, of the token after each prompt, or `[batch * tokens * vocab]`
    */
-  readPrompts(scored: 'last' | 'all' = 'last'): Promise<Decoded> {
+  async readPrompts(scored: 'last' | 'all' = 'last'): Promise<Decoded> {
     const { headDim, numHiddenLayers, numKeyValueHeads } = this.#config;
     const { inputs, positions, attentionMask } = this.#prompt;
     const tokens = attentionMask.shape[1]!;
@@ -67,11 +76,13 @@ export class DecodingSession {
       scored === 'all'
         ? Int32Array.from(positions, (_, i) => i)
         : Int32Array.from({ length: this.batch }, (_, row) => (row + 1) * tokens - 1);
-    return this.#run({ caches, tokens: 0 }, positions, rows, {
+    const { logits, past } = await this.#run({ caches, tokens: 0, capacity: 0 }, tokens, positions, rows, {
       ...this.#noSlots(tokens),
       ...inputs,
       vectors: this.#vectors,
     });
+    if (scored === 'last') return { logits, past };
+    return { logits: tokenRange(logits, [this.batch, tokens], [tokens - this.#given, tokens]), past };
   }
 
   /**
@@ -80,21 +91,28 @@ export class DecodingSession {
    * @param ids row after row, `batch * n`
    * @returns `logits [batch * n * vocab]`, of the token after each
    */
-  read(past: DecodedPast, ids: Int32Array): Promise<Decoded> {
+  async read(past: DecodedPast, ids: Int32Array): Promise<Decoded> {
     const tokens = ids.length / this.batch;
+    const size = this.#sizes.next(tokens);
     const promptLength = this.#prompt.attentionMask.shape[1]!;
-    const positions = Int32Array.from(ids, (_, i) => {
-      const row = Math.floor(i / tokens);
+    const positions = Int32Array.from({ length: this.batch * size }, (_, i) => {
+      const row = Math.floor(i / size);
       const lastOfPrompt = this.#prompt.positions[(row + 1) * promptLength - 1]!;
-      return lastOfPrompt + 1 + (past.tokens - promptLength) + (i % tokens);
+      return lastOfPrompt + 1 + (past.tokens - promptLength) + (i % size);
     });
-    const all = Int32Array.from(ids, (_, i) => i);
+    // What fills the size up comes last, so nothing sees it.
+    const filled = new Int32Array(this.batch * size);
+    for (let row = 0; row < this.batch; row++) {
+      filled.set(ids.subarray(row * tokens, (row + 1) * tokens), row * size);
+    }
+    const all = Int32Array.from(positions, (_, i) => i);
     const { hiddenSize } = this.#config;
-    return this.#run(past, positions, all, {
-      ...this.#noSlots(tokens),
-      inputIds: int32(ids, [this.batch, tokens]),
+    const { logits, past: longer } = await this.#run(past, tokens, positions, all, {
+      ...this.#noSlots(size),
+      inputIds: int32(filled, [this.batch, size]),
       vectors: float32(new Float32Array(hiddenSize), [1, hiddenSize]),
     });
+    return { logits: tokenRange(logits, [this.batch, size], [0, tokens]), past: longer };
   }
 
   #noSlots(tokens: number): HostTensorMap {
@@ -105,29 +123,38 @@ export class DecodingSession {
     };
   }
 
+  /** @param next how many of the tokens that are read in each row stay in the caches */
   async #run(
     past: DecodedPast,
+    next: number,
     positions: Int32Array,
     scoredRows: Int32Array,
     inputs: HostTensorMap,
   ): Promise<Decoded> {
-    const total = past.tokens + positions.length / this.batch;
-    const promptLength = this.#prompt.attentionMask.shape[1]!;
-    const mask = new Int32Array(this.batch * total).fill(1);
+    const size = positions.length / this.batch;
+    const total = past.capacity + size;
+    const prompt = this.#prompt.attentionMask;
+    const mask = new Int32Array(this.batch * total);
     for (let row = 0; row < this.batch; row++) {
-      const from = row * promptLength;
-      mask.set(this.#prompt.attentionMask.data.subarray(from, from + promptLength), row * total);
+      const seen = new Int32Array(past.tokens + size).fill(1);
+      seen.set(prompt.data.subarray(row * prompt.shape[1]!, (row + 1) * prompt.shape[1]!));
+      mask.set(seen.subarray(0, past.tokens), row * total);
+      mask.set(seen.subarray(past.tokens), row * total + past.capacity);
     }
     const { logits, ...caches } = await this.#decoder.run(
       {
         ...inputs,
         ...ropeTables(this.#config, positions, this.batch),
-        attentionBias: causalBias(int32(mask, [this.batch, total]), past.tokens),
+        attentionBias: causalBias(int32(mask, [this.batch, total]), past.capacity),
         scoredRows: int32(scoredRows, [scoredRows.length]),
         ...past.caches,
       },
       this.#state,
     );
-    return { logits: logits!.data as Float32Array, past: { caches, tokens: total } };
+    const tokens = past.tokens + next;
+    const capacity = this.#sizes.capacity(tokens);
+    const layout = { past: past.tokens, capacity: past.capacity, next };
+    const packed = capacity === total && tokens === total ? caches : packCaches(caches, layout, capacity);
+    return { logits: logits!.data as Float32Array, past: { caches: packed, tokens, capacity } };
   }
 }

@@ -10,6 +10,7 @@ import type { PromptBatch } from '../data/collate.ts';
 import type { RandomGenerator } from '../engine/random.ts';
 import type { CompiledFunction, Engine, HostTensor, State } from '../engine/types.ts';
 import { type DecodedPast, DecodingSession } from './decoding-session.ts';
+import { exactSizes, fewSizes } from './decoding-sizes.ts';
 import {
   decoderFunction,
   type GeneratorModel,
@@ -135,7 +136,8 @@ export class Generator {
   async #session(state: State, batch: PromptBatch): Promise<DecodingSession> {
     const vectors = await this.#vectors(state, batch);
     this.#decoder ??= this.#compile(decoderFunction(this.#model));
-    return new DecodingSession(this.#model.config.decoder, await this.#decoder, state, batch, vectors);
+    const sizes = this.#engine.fixedSizes ? fewSizes : exactSizes;
+    return new DecodingSession(this.#model.config.decoder, await this.#decoder, state, batch, vectors, sizes);
   }
 
   async dispose(): Promise<void> {

@@ -110,18 +110,21 @@ export function findModelFolders<Key extends string>(
     } else absent.push(`${key} "${name}": ${howToGet(model)}`);
   }
   const cache = hubCacheFolder();
-  if (absent.length > 0) {
-    throw new InputError(
+  const notFound = (lines: readonly string[], faults: readonly InputError[] = []): InputError =>
+    new InputError(
       'MODEL_NOT_FOUND',
-      `Not on this machine, neither as a folder nor in the cache ${cache}:\n  ${[...absent, ...incomplete].join('\n  ')}`,
+      `Not on this machine, neither as a folder nor in the cache ${cache}:\n  ${lines.join('\n  ')}`,
+      faults.length > 1 ? { faults } : {},
     );
-  }
-  if (incomplete.length > 0) {
-    throw new InputError(
+  const notWhole = (lines: readonly string[], faults: readonly InputError[] = []): InputError =>
+    new InputError(
       'MODEL_INCOMPLETE',
-      `Not all files of a model are in the cache ${cache}:\n  ${incomplete.join('\n  ')}`,
+      `Not all files of a model are in the cache ${cache}:\n  ${lines.join('\n  ')}`,
+      faults.length > 1 ? { faults } : {},
     );
-  }
+  const faults = [...absent.map((line) => notFound([line])), ...incomplete.map((line) => notWhole([line]))];
+  if (absent.length > 0) throw notFound([...absent, ...incomplete], faults);
+  if (incomplete.length > 0) throw notWhole(incomplete, faults);
   return folders as Record<Key, string>;
 }
 

@@ -75,6 +75,7 @@ export async function openSamples(options: SampleOptions): Promise<OpenSamples> 
     maxLength: config.model.maxLength,
     seed: config.train.seed,
     attendFinalEos,
+    fixedSizes: engine.fixedSizes ?? false,
     labelType: forTraining ? config.data.labelType : null,
     ...(answerSpace && { answerSpace }),
     onBadSample: config.data.onBadSample,

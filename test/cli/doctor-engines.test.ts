@@ -31,7 +31,8 @@ beforeAll(() => {
 });
 beforeEach(() => {
   vi.stubEnv('AFFECTGPT_ENGINES', folder);
-  for (const name of ['AFFECTGPT_XLA_PLUGIN', 'VIRTUAL_ENV', 'CONDA_PREFIX']) vi.stubEnv(name, '');
+  for (const name of ['AFFECTGPT_XLA_PLUGIN', 'AFFECTGPT_OPENVINO', 'VIRTUAL_ENV', 'CONDA_PREFIX'])
+    vi.stubEnv(name, '');
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -45,13 +46,14 @@ describe('doctor', () => {
     const { checks } = JSON.parse(out) as { checks: Finding[] };
     const named = new Map(checks.map((finding) => [finding.name, finding]));
     expect(exitCode).toBe(0);
-    const engines = ['onnxruntime', 'wasm', 'cpu', 'tensorflow', 'xla-cpu', 'xla-cuda12', 'xla-cuda13'];
+    const optional = ['xla-cpu', 'xla-cuda12', 'xla-cuda13', 'openvino'];
+    const engines = ['onnxruntime', 'wasm', 'cpu', 'tensorflow', ...optional];
     expect([...named.keys()]).toEqual(['node', 'machine', 'ffmpeg', ...engines, 'auto', 'transformers']);
     for (const name of ['onnxruntime', 'wasm', 'cpu']) {
       expect(named.get(name), name).toMatchObject({ ok: true, engine: { devices: ['cpu'] } });
       expect(named.get(name)!.engine!.selfTest.difference).toBeLessThan(1e-5);
     }
-    for (const name of ['xla-cpu', 'xla-cuda12', 'xla-cuda13']) {
+    for (const name of optional) {
       expect(named.get(name)).toEqual({
         ...{ name, ok: false, needed: false, detail: 'not installed' },
         advice: `Optional. Run: affectgpt engine install ${name}`,

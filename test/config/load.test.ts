@@ -192,6 +192,9 @@ describe('rules between keys', () => {
       'schedule.warmupLr',
     );
     expect(fault({ train: { schedule: { type: 'constant', warmupSteps: 1 } } })).toContain('unknown key');
+    expect(fault({ engine: { type: 'xla', devices: 4 }, train: { accumulation: 6 } })).toContain(
+      'engine.devices: 4 devices cannot share the 6 batches of a step (train.accumulation) evenly; set train.accumulation to a multiple of 4, such as 8',
+    );
     expect(
       fault({ train: { parts: { decoder: 'frozen', fusion: 'frozen', projectors: 'frozen' } } }),
     ).toContain('nothing would be trained');

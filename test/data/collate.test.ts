@@ -7,6 +7,7 @@ import { collatePrompts, collateTraining } from '../../src/data/collate.ts';
 import type { TrainingSequence } from '../../src/data/sequence.ts';
 import type { PromptTokenizer } from '../../src/data/tokenizer.ts';
 import { rowKeys } from '../../src/engine/dropout.ts';
+import type { HostTensor } from '../../src/engine/types.ts';
 import { openReference, openVariant } from '../support/affectgpt-reference.ts';
 
 const reference = await openReference();
@@ -67,6 +68,45 @@ describe('training batches', () => {
     expect(eosSeen(true)).toEqual([true, true, true]);
     expect(eosSeen(false)).toEqual([false, false, false]);
     expect(collate(false).rowKeys).toBeUndefined();
+  });
+
+  it('keep what they hold where sizes are fixed, and add what counts for nothing', () => {
+    const dropout = { seed: 42, step: 7 };
+    const options = { model, tokenizer, attendFinalEos: true, dropout };
+    const { inputs: exact, ...counts } = collateTraining(samples, features, options);
+    const { inputs, ...rest } = collateTraining(samples, features, { ...options, fixedSizes: true });
+    const [wide, supervised] = [inputs.inputIds!.shape[1]!, exact.positions!.data.length];
+    expect([tokens < wide, supervised < 48, wide, inputs.positions!.shape]).toEqual([true, true, 128, [48]]);
+    expect(rest).toEqual(counts);
+    expect(inputs).toMatchObject(features);
+    const rows = [...Array(batch).keys()];
+    for (const name of ['inputIds', 'slotIndex', 'isSlot', 'rowKeys']) {
+      const row = (data: ArrayLike<number>, length: number, i: number) =>
+        Array.from(data).slice(i * length, i * length + tokens);
+      for (const i of rows) {
+        expect(row(inputs[name]!.data, wide, i), name).toEqual(row(exact[name]!.data, tokens, i));
+      }
+    }
+    // A token sees what it saw, and nothing sees what was added.
+    const seen = ({ data, shape }: HostTensor) => {
+      const length = shape[3]!;
+      const pairs = Array.from(data, (value, i) => [value, Math.floor(i / length), i % length] as const);
+      return pairs.flatMap(([value, row, to]) =>
+        value === 0 && row % length < tokens ? [[Math.floor(row / length), row % length, to]] : [],
+      );
+    };
+    expect(seen(inputs.attentionBias!)).toEqual(seen(exact.attentionBias!));
+    expect([...inputs.targetWeights!.data]).toEqual(
+      Array.from({ length: 48 }, (_, i) => Number(i < supervised)),
+    );
+    expect([...inputs.targets!.data.subarray(0, supervised)]).toEqual([...exact.targets!.data]);
+    // The same rows of the wider batch.
+    const places = (data: ArrayLike<number>, length: number) =>
+      Array.from(data)
+        .slice(0, supervised)
+        .map((at) => [Math.floor(at / length), at % length]);
+    expect(places(inputs.positions!.data, wide)).toEqual(places(exact.positions!.data, tokens));
+    expect(inputs.positions!.data.every((at) => at >= 0 && at < batch * wide)).toBe(true);
   });
 });
 

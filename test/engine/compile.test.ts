@@ -9,7 +9,7 @@ import { evaluateSize, monomials, solveSize, traceAssignments } from '../../src/
 import { traceSymbolic } from '../../src/engine/ir/symbolic.ts';
 import { findTensorflow } from '../../src/engine/tensorflow/load.ts';
 import type { CompileOptions, HostTensor, TensorFunction } from '../../src/engine/types.ts';
-import { compilingEngines } from '../support/xla.ts';
+import { compilingEngines } from '../support/compiling-engines.ts';
 
 const allEngines = [...compilingEngines, 'cpu', 'wasm'] as const;
 
@@ -25,7 +25,7 @@ const xSpec: CompileOptions = {
 };
 
 const compileOn = async (type: (typeof engineNames)[number], fn: TensorFunction, options = xSpec) =>
-  (await createEngine({ type, threads: 1 })).compile(fn, options);
+  (await createEngine({ type, threads: 1, precision: 'fp32' })).compile(fn, options);
 
 describe('sizes', () => {
   it('solves products of dimensions and verifies them by evaluation', () => {
@@ -185,7 +185,7 @@ describe('state', () => {
 
   for (const type of allEngines) {
     it(`carries values from call to call on ${type}`, async () => {
-      const engine = await createEngine({ type, threads: 1 });
+      const engine = await createEngine({ type, threads: 1, precision: 'fp32' });
       const compiled = await engine.compile(fn, options);
       const state = engine.createState(values);
       const x = float([3, 2], (i) => i);
@@ -239,7 +239,7 @@ describe('frozen weights in files', () => {
 
 describe('engines', () => {
   it('are named once; one that is missing says how to get it', async () => {
-    expect(engineNames).toEqual(['onnxruntime', 'xla', 'wasm', 'cpu', 'tensorflow']);
+    expect(engineNames).toEqual(['onnxruntime', 'xla', 'openvino', 'wasm', 'cpu', 'tensorflow']);
     if (findTensorflow() === undefined) {
       await expect(createEngine({ type: 'tensorflow' })).rejects.toThrow(
         /affectgpt engine install tensorflow/,

@@ -9,7 +9,7 @@ import { createEngine } from '../../src/engine/engines.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import type { HostTensor, TensorFunction } from '../../src/engine/types.ts';
-import { compilingEngines } from '../support/xla.ts';
+import { compilingEngines } from '../support/compiling-engines.ts';
 
 /** What is differentiated: a function of one or two tensors of the given shapes. */
 interface Case {
@@ -153,7 +153,7 @@ describe.each(compilingEngines)('gradients equal finite differences, on %s', (ty
         const outputs = Object.fromEntries(gradients.map((gradient, i) => [`grad${i}`, gradient]));
         return { outputs: { value: weighted(run(...x)), ...outputs } };
       };
-      const engine = await createEngine({ type, threads: 1 });
+      const engine = await createEngine({ type, threads: 1, precision: 'fp32' });
       const inputs = Object.fromEntries(
         names.map((input, i) => [input, { dtype: 'float32' as const, shape: shapes[i]! }]),
       );

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
+import { allReduceSum } from '../../src/engine/all-reduce.ts';
 import { hashText } from '../../src/engine/dropout.ts';
 import { createEngine } from '../../src/engine/engines.ts';
 import { tracedKernelNames } from '../../src/engine/trace/kernels.ts';
 import type { HostTensor, HostTensorMap, TensorMap } from '../../src/engine/types.ts';
-import { compilingEngines } from '../support/xla.ts';
+import { compilingEngines } from '../support/compiling-engines.ts';
 
 /** One case a kernel: random inputs of random sizes and the tfjs call that reaches the kernel. */
 interface Case {
@@ -50,6 +51,7 @@ const cases: Record<string, Case> = {
   Step: unary((x) => tf.step(x, 0.25)),
   Square: unary(tf.square),
   Identity: unary((x) => tf.clone(x)),
+  AllReduceSum: unary(allReduceSum),
   ZerosLike: unary(tf.zerosLike),
   OnesLike: unary(tf.onesLike),
   ClipByValue: unary((x) => tf.clipByValue(x, -0.3, 0.4)),
@@ -198,7 +200,7 @@ function randomInputs(testCase: Case, sizes: Record<string, number>): HostTensor
 
 it('there is a case for each kernel', () => {
   expect(Object.keys(cases).sort()).toEqual([...tracedKernelNames].sort());
-  expect(tracedKernelNames.length).toBe(67);
+  expect(tracedKernelNames.length).toBe(68);
 });
 
 describe.each(compilingEngines)('every traced kernel gives what eager tfjs gives, on %s', (type) => {
@@ -228,7 +230,13 @@ describe.each(compilingEngines)('every traced kernel gives what eager tfjs gives
         };
       };
       const eager = await (await createEngine({ type: 'cpu' })).compile(fn, options);
-      const compiled = await (await createEngine({ type, threads: 1 })).compile(fn, options);
+      const compiling = (await createEngine({ type, threads: 1, precision: 'fp32' })).compile(fn, options);
+      if (type === 'openvino' && kernel === 'Conv2DBackpropFilter') {
+        // Its batch is not known when OpenVINO compiles.
+        await expect(compiling).rejects.toMatchObject({ code: 'ENGINE_OPERATION' });
+        return;
+      }
+      const compiled = await compiling;
       for (const sizes of [
         { n: 4, m: 6 },
         { n: 7, m: 5 },

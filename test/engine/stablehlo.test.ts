@@ -69,6 +69,7 @@ describe('StableHLO', () => {
     expect(literal(0.1, 'f32')).toBe('1.00000001e-1');
     expect(Math.fround(Number(literal(-1e30, 'f32')))).toBe(Math.fround(-1e30));
     expect(literal(Number.NEGATIVE_INFINITY, 'f32')).toBe('0xFF800000');
+    expect(literal(Number.NEGATIVE_INFINITY, 'bf16')).toBe('0xFF80');
     expect(literal(-0, 'f32')).toBe('0x80000000');
     expect(literal(-7, 'i32')).toBe('-7');
     expect(literal(2 ** 31, 'i32')).toBe('-2147483648');

@@ -17,7 +17,13 @@ import { engineFolder, findInstalledEngine, listInstalledEngines } from '../../s
 import { type InstallOptions, installPlugin, removeEngine } from '../../src/install/install-plugin.ts';
 import { findPackageIndex } from '../../src/install/package-index.ts';
 import { unpackWheel } from '../../src/install/unpack.ts';
-import { type PluginEngine, pluginEngines, wheelFor } from '../../src/install/wheels.ts';
+import {
+  type PinnedWheel,
+  type PluginEngine,
+  pluginEngines,
+  type ToolPackage,
+  wheelFor,
+} from '../../src/install/wheels.ts';
 import { refusalOf } from '../hub/workspace.ts';
 import { faults } from '../support/hub-server.ts';
 import { IndexServer, sha256, wheelOf } from '../support/index-server.ts';
@@ -214,6 +220,68 @@ describe('nothing is installed', () => {
     );
     expect(await refusalOf(installing)).toMatch(/^WHEEL_INCOMPLETE: /);
   });
+
+  it('when the wheel lacks one that the library loads; nothing is installed then', async () => {
+    const companions = ['plugins/fake/other.so'];
+    const folder = join(home, 'wheels');
+    mkdirSync(folder);
+    writeFileSync(join(folder, file), content);
+    const from = { folder };
+    const installing = installPlugin(
+      { ...engine, companions },
+      { from, force: false, onBytes: () => {}, machine },
+    );
+    expect(await refusalOf(installing)).toMatch(
+      /^WHEEL_INCOMPLETE: .* does not hold plugins\/fake\/other\.so/,
+    );
+    expect(visible()).toEqual([]);
+  });
+});
+
+describe('wheels of tools', () => {
+  const program = Buffer.from('#!/bin/sh\n');
+  const toolWheel = wheelOf({
+    'nvidia/bin/assembler': program,
+    'nvidia/other': Buffer.from('x'),
+    'tool-1.dist-info/licenses/License.txt': Buffer.from('terms'),
+  });
+  const tool = (members: string[]): ToolPackage => ({
+    ...{ project: 'tool', version: '1', members },
+    wheels: {
+      'linux-x64': {
+        ...{ file: 'tool-1-py3-none-manylinux_2_17_x86_64.whl', bytes: toolWheel.length },
+        sha256: sha256(toolWheel),
+      },
+    },
+  });
+  const installWith = (members: string[]) => {
+    const folder = join(home, 'wheels');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, file), content);
+    writeFileSync(join(folder, 'tool-1-py3-none-manylinux_2_17_x86_64.whl'), toolWheel);
+    const options = { from: { folder }, force: false, onBytes: () => {}, machine };
+    return installPlugin({ ...engine, tools: [tool(members)] }, options);
+  };
+
+  it('lie beside the library; programs can be run, licences are kept, the rest is not', async () => {
+    const { engine: installed } = await installWith(['nvidia/bin/assembler']);
+    const assembler = join(installed.folder, 'nvidia/bin/assembler');
+    expect(readFileSync(assembler).equals(program)).toBe(true);
+    expect(statSync(assembler).mode & 0o111).toBe(0o111);
+    expect(readFileSync(join(installed.folder, 'licenses/tool/License.txt'), 'utf8')).toBe('terms');
+    expect(existsSync(join(installed.folder, 'nvidia/other'))).toBe(false);
+    expect((await installWith(['nvidia/bin/assembler'])).wasThere).toBe(true);
+    rmSync(assembler);
+    expect((await installWith(['nvidia/bin/assembler'])).wasThere).toBe(false);
+    expect(existsSync(assembler)).toBe(true);
+  });
+
+  it('have to hold what is wanted of them; nothing is installed otherwise', async () => {
+    expect(await refusalOf(installWith(['nvidia/bin/linker']))).toMatch(
+      /^WHEEL_INCOMPLETE: tool-1\S+ does not hold nvidia\/bin\/linker/,
+    );
+    expect(visible()).toEqual([]);
+  });
 });
 
 describe('credentials', () => {
@@ -268,14 +336,18 @@ describe('a wheel', () => {
     expect(readdirSync(home)).toEqual(['evil.whl']);
   });
 
-  it('is pinned for each plugin on both processors', () => {
-    for (const { wheels, version } of pluginEngines) {
-      for (const [system, cpu] of [
-        ['linux-x64', 'x86_64'],
-        ['linux-arm64', 'aarch64'],
-      ] as const) {
-        expect(wheels[system]!.file).toMatch(new RegExp(`-${version}-py3-none-manylinux_2_27_${cpu}.whl$`));
-        expect(wheels[system]!.sha256).toMatch(/^[0-9a-f]{64}$/);
+  it('is pinned for each plugin, those of XLA on both processors', () => {
+    expect(pluginEngines).toHaveLength(4);
+    const cpus = { 'linux-x64': 'x86_64', 'linux-arm64': 'aarch64' } as const;
+    for (const { name, wheels, version } of pluginEngines) {
+      expect(Object.keys(wheels)).toEqual(name === 'openvino' ? ['linux-x64'] : Object.keys(cpus));
+      const python =
+        name === 'openvino' ? String.raw`\d+-cp312-cp312-manylinux_2_28` : 'py3-none-manylinux_2_27';
+      for (const [system, cpu] of Object.entries(cpus)) {
+        const wheel = (wheels as Record<string, PinnedWheel | undefined>)[system];
+        if (wheel === undefined) continue;
+        expect(wheel.file).toMatch(new RegExp(`-${version}-${python}_${cpu}.whl$`));
+        expect(wheel.sha256).toMatch(/^[0-9a-f]{64}$/);
       }
     }
   });

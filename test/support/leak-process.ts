@@ -8,6 +8,9 @@ import * as tf from '@tensorflow/tfjs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { loadConfig } from '../../src/config/load.ts';
 import { createEngine } from '../../src/engine/engines.ts';
+import type { OpenvinoEngine } from '../../src/engine/openvino/engine.ts';
+import { loadTensorflow } from '../../src/engine/tensorflow/load.ts';
+import type { XlaEngine } from '../../src/engine/xla/engine.ts';
 import { Predictor } from '../../src/predict/predictor.ts';
 import { initialParameters } from '../../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
@@ -27,6 +30,16 @@ const samples: LeakSample[] = [];
 /** What a leak on purpose holds on to. */
 const kept: unknown[] = [];
 
+/** What the engine itself says it holds outside JavaScript. */
+const engineHolds: () => number =
+  run.engine === 'xla'
+    ? () => (engine as XlaEngine).client.live
+    : run.engine === 'tensorflow'
+      ? () => loadTensorflow().backend.binding.getNumOfTensors()
+      : run.engine === 'openvino'
+        ? () => (engine as OpenvinoEngine).runtime.live
+        : () => 0;
+
 function measure(step: number): void {
   globalThis.gc!();
   globalThis.gc!();
@@ -36,7 +49,7 @@ function measure(step: number): void {
   samples.push({
     step,
     tensors: tf.memory().numTensors,
-    engineTensors: queryObjects(Tensor, { format: 'count' }),
+    engineTensors: queryObjects(Tensor, { format: 'count' }) + engineHolds(),
     engineSessions: queryObjects(InferenceSession as unknown as typeof Tensor, { format: 'count' }),
     heap: heapUsed,
     buffers: external,
@@ -48,12 +61,17 @@ function measure(step: number): void {
 /** Leaks one of everything, in an engine's function, and then measures where it is time to. */
 async function afterStep(step: number): Promise<void> {
   if (run.leaky) {
-    const compiled = await engine.compile(({ inputs }) => ({ outputs: { y: tf.neg(inputs.x!) } }), {
-      name: 'forgotten',
-      inputs: { x: { dtype: 'float32', shape: ['n'] } },
-    });
+    const compiled = await engine.compile(
+      ({ inputs, state }) => ({ outputs: { y: tf.neg(inputs.x!) }, state: { sum: tf.add(state.sum!, 1) } }),
+      {
+        name: 'forgotten',
+        inputs: { x: { dtype: 'float32', shape: ['n'] } },
+        state: { sum: { dtype: 'float32', shape: [4] } },
+      },
+    );
     const x = { dtype: 'float32', shape: [4], data: new Float32Array(4) } as const;
-    kept.push(compiled, await compiled.run({ x }), new Tensor(x.data, [4]), tf.scalar(step));
+    const state = engine.createState({ sum: x });
+    kept.push(compiled, state, await compiled.run({ x }, state), new Tensor(x.data, [4]), tf.scalar(step));
     kept.push(openSync('/dev/null', 'r'));
     kept.push(Array.from({ length: 3000 }, (_, i) => ({ i })));
   }
@@ -69,8 +87,10 @@ async function trainSteps(): Promise<void> {
     {
       ...task,
       // One to three samples, so that all sizes vary; with features from the disk as well as from memory.
-      loadBatch: async (names, at) => {
-        const some = names.slice(0, 1 + (at.step % 3));
+      loadBatch: async (names, given) => {
+        // The question, and so the length, is another one in each epoch.
+        const at = run.fewSizes ? { ...given, epoch: 1 } : given;
+        const some = (run.fewSizes ? task.names : names).slice(0, 1 + (at.step % 3));
         await (await open(true)).source.loadBatch(some, at);
         const batch = await task.loadBatch(some, at);
         if (run.leaky) kept.push(batch);
@@ -98,7 +118,7 @@ async function generate(): Promise<void> {
   const state = predictor.createState(await initialParameters(config, model));
   const { names } = opened.source;
   for (let step = 1; step <= run.steps; step++) {
-    const question = 'What does the person feel, and why? '.repeat(1 + (step % 4));
+    const question = 'What does the person feel, and why? '.repeat(run.fewSizes ? 1 : 1 + (step % 4));
     const asked = names.slice(0, 1 + (step % 3));
     for await (const answer of predictor.predict(state, opened, question, config.generation, asked)) {
       if (run.leaky) kept.push(answer);

@@ -15,6 +15,11 @@ export interface LeakRun {
   readonly steps: number;
   /** Steps between two measurements. */
   readonly every: number;
+  /**
+   * The same three batches or questions over and over, instead of other sizes in every epoch: for an engine that compiles
+   * for each size it meets.
+   */
+  readonly fewSizes?: boolean;
   /** Keeps each batch, an engine's function and tensor, a tfjs tensor and an open file a step: what a test has to notice. */
   readonly leaky?: boolean;
 }
@@ -24,14 +29,14 @@ export interface LeakSample {
   readonly step: number;
   /** Of tfjs: those of the eager engines, and of tracing. */
   readonly tensors: number;
-  /** Living objects of the onnxruntime engine. */
+  /** Living tensors of onnxruntime, device buffers of xla, tensors of TensorFlow. */
   readonly engineTensors: number;
   readonly engineSessions: number;
   /** Bytes of JavaScript objects. */
   readonly heap: number;
   /** Bytes of typed arrays. */
   readonly buffers: number;
-  /** Bytes of resident memory that are neither: those of onnxruntime, of wasm's runtime, of V8 itself. */
+  /** Bytes of resident memory that are neither: those of the engine, of wasm's runtime, of V8 itself. */
   readonly native: number;
   /** Open file descriptors. */
   readonly files: number;

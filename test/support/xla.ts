@@ -1,5 +1,5 @@
 import { cacheVariable } from '../../src/engine/xla/executable-cache.ts';
-import { loadKoffi } from '../../src/engine/xla/pjrt.ts';
+import { loadKoffiForXla } from '../../src/engine/xla/pjrt.ts';
 import { findXlaPlugin, pluginVariable } from '../../src/engine/xla/plugin.ts';
 
 // Tests neither see nor leave executables of other runs.
@@ -7,7 +7,7 @@ process.env[cacheVariable] ??= '';
 
 function missing(): string | undefined {
   try {
-    loadKoffi();
+    loadKoffiForXla();
   } catch (error) {
     return (error as Error).message;
   }
@@ -21,6 +21,3 @@ const reason = missing();
 /** Whether the engine xla can run here; where it cannot, the tests that need it say why and are skipped. */
 export const hasXla = reason === undefined;
 if (reason !== undefined) process.stderr.write(`xla is not tested: ${reason}\n`);
-
-/** The engines that compile graphs, as far as they are there. */
-export const compilingEngines = hasXla ? (['onnxruntime', 'xla'] as const) : (['onnxruntime'] as const);

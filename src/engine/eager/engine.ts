@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { EngineError } from '../../errors.ts';
 import { readFloat32 } from '../../io/safetensors.ts';
+import { registerEagerAllReduce } from '../all-reduce.ts';
 import { checkInputs } from '../check-inputs.ts';
 import { registerEagerDropout } from '../dropout.ts';
 import { withBackend } from '../trace/trace.ts';
@@ -13,7 +14,9 @@ import type {
   State,
   TensorFunction,
   TensorMap,
+  WeightSource,
 } from '../types.ts';
+import { SharedWeights, type TakenWeight } from './shared-weights.ts';
 
 const toTensor = ({ data, shape, dtype }: HostTensor): tf.Tensor => tf.tensor(data, [...shape], dtype);
 
@@ -75,13 +78,20 @@ class EagerFunction implements CompiledFunction {
   readonly #options: CompileOptions;
   readonly #backend: string;
   readonly #weights: TensorMap;
+  readonly #taken: TakenWeight[];
 
-  constructor(fn: TensorFunction, options: CompileOptions, backend: string, weights: TensorMap) {
+  constructor(
+    fn: TensorFunction,
+    options: CompileOptions,
+    backend: string,
+    taken: ReadonlyMap<string, TakenWeight>,
+  ) {
     this.name = options.name;
     this.#fn = fn;
     this.#options = options;
     this.#backend = backend;
-    this.#weights = weights;
+    this.#taken = [...taken.values()];
+    this.#weights = Object.fromEntries([...taken].map(([name, { tensor }]) => [name, tensor]));
   }
 
   async run(
@@ -126,33 +136,49 @@ class EagerFunction implements CompiledFunction {
 
   async dispose(): Promise<void> {
     withBackend(this.#backend, () => {
-      for (const tensor of Object.values(this.#weights)) tensor.dispose();
+      for (const { release } of this.#taken.splice(0)) release();
     });
   }
 }
+
+/** A weight as a backend holds it by itself; undefined where it has no own way for this one. */
+export type OwnWeight = (name: string, source: WeightSource) => Promise<tf.Tensor | undefined>;
 
 /** Runs functions as they stand, operation by operation, on a tfjs backend that is already registered and ready. */
 export class EagerEngine implements Engine {
   readonly name: string;
   readonly #backend: string;
+  readonly #weights: SharedWeights;
 
-  constructor(name: string, backend: string) {
+  /** @param ownWeight absent: all weights are float32 tensors of tfjs */
+  constructor(name: string, backend: string, ownWeight: OwnWeight = async () => undefined) {
     this.name = name;
     this.#backend = backend;
+    this.#weights = new SharedWeights(async (weight, source) => {
+      const own = await ownWeight(weight, source);
+      if (own !== undefined) return tf.keep(own);
+      const data =
+        'dtype' in source
+          ? source.data
+          : await readFloat32({ ...source, name: weight, dtype: source.storage });
+      const dtype = 'dtype' in source ? source.dtype : 'float32';
+      return withBackend(backend, () => tf.keep(toTensor({ data, dtype, shape: source.shape })));
+    });
     registerEagerDropout(backend);
+    registerEagerAllReduce(backend);
   }
 
   async compile(fn: TensorFunction, options: CompileOptions): Promise<CompiledFunction> {
-    const weights: TensorMap = {};
-    for (const [name, source] of Object.entries(options.weights ?? {})) {
-      const data =
-        'dtype' in source ? source.data : await readFloat32({ ...source, name, dtype: source.storage });
-      const dtype = 'dtype' in source ? source.dtype : 'float32';
-      withBackend(this.#backend, () => {
-        weights[name] = tf.keep(toTensor({ data, dtype, shape: source.shape }));
-      });
+    const taken = new Map<string, TakenWeight>();
+    try {
+      for (const [name, source] of Object.entries(options.weights ?? {})) {
+        taken.set(name, await this.#weights.take(name, source));
+      }
+    } catch (error) {
+      for (const { release } of taken.values()) release();
+      throw error;
     }
-    return new EagerFunction(fn, options, this.#backend, weights);
+    return new EagerFunction(fn, options, this.#backend, taken);
   }
 
   createState(values: HostTensorMap): State {

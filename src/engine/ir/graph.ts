@@ -1,6 +1,12 @@
 import type { DataType } from '../types.ts';
 import { type Attributes, type OperatorName, operators, type Sizes } from './operators.ts';
 
+/**
+ * Element types of values within a graph. Traces know those of the boundary; `bfloat16` comes from the pass of that name
+ * (`passes/bfloat16.ts`) and never crosses the boundary of a compiled function.
+ */
+export type ValueType = DataType | 'bfloat16';
+
 /** One result of a node, a graph input, a weight or a constant. */
 export interface Value {
   readonly dtype: DataType;

@@ -115,6 +115,11 @@ export const operators = {
     shape: ([indices], _, { depth }) => [...indices!, depth![0]!],
     dtype: (_, { dtype }) => dtype as DataType,
   },
+  /**
+   * The first input, computed no earlier than the second; nobody may see through it, so that what is computed of it
+   * is not taken for what was computed before.
+   */
+  Barrier: unary,
   // Contractions and reductions.
   MatMul: {
     shape: ([a, b], { transposeA, transposeB }) => {
@@ -167,6 +172,8 @@ export const operators = {
   },
   /** Scaled keep-mask [rows, columns] from int32 row keys; see `dropout.ts`. */
   DropoutMask: { shape: ([rowKeys], { columns }) => [rowKeys![0]!, columns as number], dtype: float },
+  /** Sum over the devices that run the function, each with values of its own. */
+  AllReduceSum: unary,
 } satisfies Record<string, Operator>;
 
 export type OperatorName = keyof typeof operators;

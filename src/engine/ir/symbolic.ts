@@ -1,7 +1,7 @@
 import { EngineError } from '../../errors.ts';
 import { traceFunction } from '../trace/trace.ts';
 import type { CompileOptions, TensorFunction } from '../types.ts';
-import type { Constant, Graph, GraphNode, Value } from './graph.ts';
+import type { Constant, Graph, GraphNode, ValueType } from './graph.ts';
 import type { Attributes, OperatorName } from './operators.ts';
 import {
   constantSize,
@@ -14,7 +14,7 @@ import {
 } from './sizes.ts';
 
 export interface SymbolicValue {
-  readonly dtype: Value['dtype'];
+  readonly dtype: ValueType;
   readonly shape: readonly SizeExpression[];
 }
 

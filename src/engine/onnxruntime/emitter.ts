@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { EngineError } from '../../errors.ts';
+import type { OperatorName } from '../ir/operators.ts';
 import { isConstant, type SizeExpression } from '../ir/sizes.ts';
 import type { SymbolicGraph, SymbolicNode } from '../ir/symbolic.ts';
 import type { DataType, WeightSource } from '../types.ts';
@@ -14,7 +15,8 @@ import {
   type OnnxValueInfo,
   onnxElementType,
 } from './model-file.ts';
-import { emitters } from './operators.ts';
+import { nameOutputs } from './name-outputs.ts';
+import { type Emit, emitters } from './operators.ts';
 
 type NodeAttributes = Readonly<Record<string, OnnxAttribute>>;
 
@@ -28,13 +30,15 @@ export class Emitter {
   readonly initializers: OnnxInitializer<Uint8Array>[] = [];
   /** Whether only operators of the ONNX standard may be used, for whoever else is to run the graph. */
   readonly standardOnly: boolean;
+  readonly #emitters: Readonly<Record<OperatorName, Emit>>;
   readonly #names = new Map<number, string>();
   readonly #memo = new Map<string, string>();
   #count = 0;
 
-  constructor(graph: SymbolicGraph, standardOnly = false) {
+  constructor(graph: SymbolicGraph, { standardOnly = false, operators = {} }: EmitOptions = {}) {
     this.graph = graph;
     this.standardOnly = standardOnly;
+    this.#emitters = { ...emitters, ...operators };
     for (const [name, value] of graph.inputs) this.#names.set(value, name);
   }
 
@@ -62,7 +66,7 @@ export class Emitter {
     return this.graph.values[value]!.shape;
   }
 
-  dtype(value: number): DataType {
+  dtype(value: number): OnnxType {
     return this.graph.values[value]!.dtype;
   }
 
@@ -157,7 +161,7 @@ export class Emitter {
   }
 
   node(node: SymbolicNode): void {
-    this.setName(node.output, emitters[node.op](this, node));
+    this.setName(node.output, this.#emitters[node.op](this, node));
   }
 }
 
@@ -180,7 +184,7 @@ export interface GraphInterface {
   ): readonly { readonly info: OnnxValueInfo; readonly value: string }[];
 }
 
-const valueInfo = (name: string, type: DataType, shape: readonly SizeExpression[]): OnnxValueInfo => ({
+const valueInfo = (name: string, type: OnnxType, shape: readonly SizeExpression[]): OnnxValueInfo => ({
   name,
   type,
   shape: shape.map((size) => {
@@ -213,6 +217,8 @@ export interface EmitOptions {
   readonly interface?: GraphInterface;
   /** Default: false. */
   readonly standardOnly?: boolean;
+  /** Other forms of operators, for a runtime that needs them. */
+  readonly operators?: Partial<Record<OperatorName, Emit>>;
 }
 
 /**
@@ -225,7 +231,7 @@ export function emitGraph<Data>(
   weights: Readonly<Record<string, StoredWeight<Data>>>,
   options: EmitOptions = {},
 ): OnnxGraph<Uint8Array | Data> {
-  const emitter = new Emitter(graph, options.standardOnly);
+  const emitter = new Emitter(graph, options);
   const { inputs, prepare, finish } = options.interface ?? plainInterface(graph);
   for (const [name, value] of Object.entries(prepare(emitter))) {
     emitter.setName(graph.inputs.get(name)!, value);
@@ -241,16 +247,13 @@ export function emitGraph<Data>(
   }
   for (const node of graph.nodes) emitter.node(node);
   const results = Object.fromEntries([...graph.outputs].map(([name, value]) => [name, emitter.name(value)]));
-  const outputs = finish(emitter, results).map(({ info, value }) => {
-    emitter.nodes.push({ op: 'Identity', inputs: [value], outputs: [info.name] });
-    return info;
-  });
+  const finished = finish(emitter, results);
   return {
     name: graph.name,
-    nodes: emitter.nodes,
+    nodes: nameOutputs(emitter.nodes, finished),
     initializers: [...emitter.initializers, ...stored],
     inputs,
-    outputs,
+    outputs: finished.map(({ info }) => info),
   };
 }
 
@@ -268,6 +271,33 @@ function storedWeight(source: WeightSource): StoredWeight<Uint8Array | FileRange
   const location = path.resolve(source.file).slice(root.length);
   const data = { location, offset: source.begin, length: source.end - source.begin };
   return { type, shape: source.shape, data };
+}
+
+/** Bytes of a host tensor from which it is handed over beside the model: written into it, it is copied again and again. */
+const apartBytes = 2 ** 16;
+
+/** Host tensors by the location that a model names for them, as sessions of onnxruntime take them. */
+export type DataApart = readonly { readonly path: string; readonly data: Uint8Array }[];
+
+/** As `emitOnnx`, with the data of large host tensors apart. */
+export function emitOnnxApart(
+  graph: SymbolicGraph,
+  weights: Readonly<Record<string, WeightSource>>,
+): { readonly model: Uint8Array; readonly apart: DataApart } {
+  const apart: { path: string; data: Uint8Array }[] = [];
+  const stored = Object.entries(weights).map(([name, source]) => {
+    const weight = storedWeight(source);
+    const { data } = weight;
+    if (!(data instanceof Uint8Array) || data.byteLength < apartBytes) return [name, weight] as const;
+    const location = `host-memory-${apart.length}`;
+    apart.push({ path: location, data });
+    return [name, { ...weight, data: { location, offset: 0, length: data.byteLength } }] as const;
+  });
+  const graphProto = emitGraph(graph, Object.fromEntries(stored));
+  const used = new Set(
+    graphProto.initializers.map(({ data }) => (data instanceof Uint8Array ? '' : data.location)),
+  );
+  return { model: encodeModel(graphProto), apart: apart.filter(({ path: location }) => used.has(location)) };
 }
 
 /** The ONNX model of a graph. File-backed weights are referred to, not copied. */

@@ -2,7 +2,9 @@ import os from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { EngineError } from '../../errors.ts';
 import { checkInputs } from '../check-inputs.ts';
+import { HostState } from '../host-state.ts';
 import { optimize } from '../ir/passes/optimize.ts';
+import { rematerialise } from '../ir/passes/rematerialise.ts';
 import { traceSymbolic } from '../ir/symbolic.ts';
 import { statePrefix } from '../trace/trace.ts';
 import type {
@@ -14,11 +16,18 @@ import type {
   State,
   TensorFunction,
 } from '../types.ts';
-import { emitOnnx, externalDataFolder, outputPrefix } from './emitter.ts';
+import { emitOnnxApart, externalDataFolder, outputPrefix } from './emitter.ts';
+import { leanBytes, leanShare, sharedWeightBytes } from './memory.ts';
+import { type Profile, ProfileFolder } from './profile.ts';
+import { widenedWeights } from './widened-weights.ts';
 
 export interface OnnxruntimeOptions {
   /** Threads of one operation; results are reproducible for equal counts. Default: all cores. */
   readonly threads?: number;
+  /** Whether the time of each operator is recorded, for `takeProfile`; runs get slower by it. Default: false. */
+  readonly profile?: boolean;
+  /** Bytes of weights used several times above which memory goes before time. Default: `leanBytes`. */
+  readonly leanBytes?: number;
 }
 
 const toOrt = ({ dtype, data, shape }: HostTensor): ort.Tensor =>
@@ -27,80 +36,18 @@ const toOrt = ({ dtype, data, shape }: HostTensor): ort.Tensor =>
 const toHost = (tensor: ort.Tensor): HostTensor =>
   ({ dtype: tensor.type, shape: tensor.dims, data: tensor.data }) as unknown as HostTensor;
 
-const copyOf = ({ dtype, shape, data }: HostTensor): HostTensor => ({
-  dtype,
-  shape: [...shape],
-  data: data.slice(),
-});
-
-/** State in host memory: two buffers an entry, so that a step reads one and writes the other. */
-class OnnxruntimeState implements State {
-  readonly current = new Map<string, ort.Tensor>();
-  readonly #spare = new Map<string, ort.Tensor>();
-
-  constructor(values: HostTensorMap) {
-    for (const [name, value] of Object.entries(values)) this.current.set(name, toOrt(copyOf(value)));
-  }
-
-  get(name: string): ort.Tensor {
-    const tensor = this.current.get(name);
-    if (tensor === undefined) {
-      throw new EngineError(
-        'ENGINE_STATE',
-        `The state has no entry "${name}"; it was created with: ${[...this.current.keys()].slice(0, 8).join(', ')} …`,
-      );
-    }
-    return tensor;
-  }
-
-  /** A buffer that may receive the next value of an entry whose shape does not change. */
-  spare(name: string): ort.Tensor {
-    const known = this.#spare.get(name);
-    if (known !== undefined) return known;
-    const { type, dims, data } = this.get(name);
-    const fresh = new (data.constructor as Float32ArrayConstructor)(data.length);
-    return new ort.Tensor(type as 'float32', fresh, dims);
-  }
-
-  replace(name: string, next: ort.Tensor, old: ort.Tensor): void {
-    this.current.set(name, next);
-    this.#spare.set(name, old);
-  }
-
-  async read(names: readonly string[] = [...this.current.keys()]): Promise<HostTensorMap> {
-    return Object.fromEntries(names.map((name) => [name, copyOf(toHost(this.get(name)))]));
-  }
-
-  async write(values: HostTensorMap): Promise<void> {
-    for (const [name, value] of Object.entries(values)) {
-      const { dims } = this.get(name);
-      if (dims.join() !== value.shape.join()) {
-        throw new EngineError(
-          'ENGINE_STATE',
-          `The state entry "${name}" has shape [${dims}]; a value of shape [${value.shape}] was written to it.`,
-        );
-      }
-      this.current.set(name, toOrt(copyOf(value)));
-      this.#spare.delete(name);
-    }
-  }
-
-  dispose(): void {
-    this.current.clear();
-    this.#spare.clear();
-  }
-}
-
 class OnnxruntimeFunction implements CompiledFunction {
   readonly name: string;
   readonly #options: CompileOptions;
   readonly #session: ort.InferenceSession;
   readonly #stateOutputs: ReadonlySet<string>;
+  #profileFolder: ProfileFolder | undefined;
 
-  constructor(options: CompileOptions, session: ort.InferenceSession) {
+  constructor(options: CompileOptions, session: ort.InferenceSession, profileFolder?: ProfileFolder) {
     this.name = options.name;
     this.#options = options;
     this.#session = session;
+    this.#profileFolder = profileFolder;
     this.#stateOutputs = new Set(
       session.outputNames
         .map((name) => name.slice(outputPrefix.length))
@@ -115,37 +62,43 @@ class OnnxruntimeFunction implements CompiledFunction {
     accept: (outputs: HostTensorMap) => boolean = () => true,
   ): Promise<HostTensorMap> {
     const stateNames = Object.keys(this.#options.state ?? {});
-    if (stateNames.length > 0 && !(state instanceof OnnxruntimeState)) {
+    if (stateNames.length > 0 && !(state instanceof HostState && state.engine === 'onnxruntime')) {
       throw new EngineError(
         'ENGINE_STATE',
         `"${this.name}" needs the state that engine.createState of onnxruntime made.`,
       );
     }
-    const held = state as OnnxruntimeState;
+    const held = state as HostState;
     checkInputs(this.#options, inputs);
     const feeds: Record<string, ort.Tensor> = {};
     for (const name of Object.keys(this.#options.inputs)) feeds[name] = toOrt(inputs[name]!);
-    for (const name of stateNames) feeds[name] = held.get(name);
-    const fetches: Record<string, ort.Tensor | null> = Object.fromEntries(
-      this.#session.outputNames.map((name) => [name, null]),
-    );
-    for (const name of this.#stateOutputs) fetches[outputPrefix + statePrefix + name] = held.spare(name);
-    const results = await this.#session.run(feeds, fetches as ort.InferenceSession.FetchesType);
+    for (const name of stateNames) feeds[name] = toOrt(held.get(name));
+    // onnxruntime-node makes arrays of its own for results, also where it is given buffers to write to.
+    const results = await this.#session.run(feeds);
     const outputs: Record<string, HostTensor> = {};
     for (const [fullName, tensor] of Object.entries(results)) {
       const name = fullName.slice(outputPrefix.length);
       if (!name.startsWith(statePrefix)) outputs[name] = toHost(tensor);
     }
-    // What is not accepted stays in the spare buffers, which the next run writes over.
     if (!accept(outputs)) return outputs;
     for (const name of this.#stateOutputs) {
-      held.replace(name, fetches[outputPrefix + statePrefix + name]!, held.get(name));
+      held.set(name, toHost(results[outputPrefix + statePrefix + name]!));
     }
     return outputs;
   }
 
+  /** Ends the recording and gives what it says; undefined where nothing is recorded (any more). */
+  async takeProfile(): Promise<Profile | undefined> {
+    const folder = this.#profileFolder;
+    if (folder === undefined) return undefined;
+    this.#profileFolder = undefined;
+    this.#session.endProfiling();
+    return folder.take();
+  }
+
   async dispose(): Promise<void> {
     await this.#session.release();
+    await this.#profileFolder?.remove();
   }
 }
 
@@ -153,26 +106,61 @@ class OnnxruntimeFunction implements CompiledFunction {
 export class OnnxruntimeEngine implements Engine {
   readonly name = 'onnxruntime';
   readonly threads: number;
+  readonly #profile: boolean;
+  readonly #leanBytes: number;
+  readonly #profiled: OnnxruntimeFunction[] = [];
 
   constructor(options: OnnxruntimeOptions = {}) {
     this.threads = options.threads ?? os.availableParallelism();
+    this.#profile = options.profile ?? false;
+    this.#leanBytes = options.leanBytes ?? leanBytes;
   }
 
   async compile(fn: TensorFunction, options: CompileOptions): Promise<CompiledFunction> {
     const graph = optimize(traceSymbolic(fn, options));
-    const model = emitOnnx(graph, options.weights ?? {});
+    const shared = sharedWeightBytes(graph);
+    const lean = shared > this.#leanBytes;
+    const weights = await widenedWeights(options.weights ?? {});
+    const { model, apart } = emitOnnxApart(lean ? rematerialise(graph, leanShare * shared) : graph, weights);
+    const profileFolder = this.#profile ? await ProfileFolder.create() : undefined;
     const session = await ort.InferenceSession.create(model, {
       executionProviders: ['cpu'],
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
-      graphOptimizationLevel: 'all',
+      // Of 10,000 nodes the higher levels take a second, and make training steps no faster.
+      graphOptimizationLevel: lean ? 'basic' : 'all',
       logSeverityLevel: 3,
-      extra: { session: { model_external_initializers_file_folder_path: externalDataFolder } },
+      externalData: apart,
+      // Planned memory is a second block beside the one that the first run of a size has grown.
+      enableMemPattern: !lean,
+      ...(profileFolder === undefined
+        ? {}
+        : { enableProfiling: true, profileFilePrefix: profileFolder.prefix }),
+      extra: {
+        session: {
+          model_external_initializers_file_folder_path: externalDataFolder,
+          disable_prepacking: lean ? '1' : '0',
+        },
+        // It would join again what is computed twice on purpose. Ours has been done before.
+        optimization: lean ? { disable_specified_optimizers: 'CommonSubexpressionElimination' } : {},
+      },
     });
-    return new OnnxruntimeFunction(options, session);
+    const compiled = new OnnxruntimeFunction(options, session, profileFolder);
+    if (this.#profile) this.#profiled.push(compiled);
+    return compiled;
+  }
+
+  /** Where the time of each function compiled so far goes, by name; ends the recording. Needs the option `profile`. */
+  async takeProfiles(): Promise<Record<string, Profile>> {
+    const profiles: Record<string, Profile> = {};
+    for (const compiled of this.#profiled.splice(0)) {
+      const profile = await compiled.takeProfile();
+      if (profile !== undefined) profiles[compiled.name] = profile;
+    }
+    return profiles;
   }
 
   createState(values: HostTensorMap): State {
-    return new OnnxruntimeState(values);
+    return new HostState(this.name, values);
   }
 }

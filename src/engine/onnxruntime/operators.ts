@@ -7,7 +7,7 @@ import type { Emitter } from './emitter.ts';
 import { onnxElementType } from './model-file.ts';
 
 /** Writes one node as ONNX and returns the name of its result. */
-type Emit = (emitter: Emitter, node: SymbolicNode) => string;
+export type Emit = (emitter: Emitter, node: SymbolicNode) => string;
 
 const names = (emitter: Emitter, node: SymbolicNode) => node.inputs.map((value) => emitter.name(value));
 
@@ -259,4 +259,8 @@ export const emitters: Record<OperatorName, Emit> = {
   ConvolutionInputGradient: convolutionInputGradient,
   ConvolutionFilterGradient: convolutionFilterGradient,
   DropoutMask: dropoutMask,
+  // Runtimes of ONNX run nodes in an order of their own, and see equal nodes as one.
+  Barrier: (emitter, node) => emitter.add('Identity', names(emitter, node).slice(0, 1)),
+  // One device computes: there is nothing to add.
+  AllReduceSum: (emitter, node) => emitter.add('Identity', names(emitter, node)),
 };

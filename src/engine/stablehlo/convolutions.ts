@@ -33,7 +33,8 @@ function convolve(
     `rhs_dilate = ${list(form.filterDilation ?? one)}`,
     `reverse = ${list([form.reversed === true, form.reversed === true])}`,
   ].join(', ');
-  const text = `stablehlo.convolution(${x.name}, ${filter.name}) dim_numbers = ${form.layouts}, window = {${window}} {batch_group_count = 1 : i64, feature_group_count = 1 : i64, precision_config = [#stablehlo<precision HIGHEST>, #stablehlo<precision HIGHEST>]}`;
+  const precision = x.type === 'bf16' ? 'DEFAULT' : 'HIGHEST';
+  const text = `stablehlo.convolution(${x.name}, ${filter.name}) dim_numbers = ${form.layouts}, window = {${window}} {batch_group_count = 1 : i64, feature_group_count = 1 : i64, precision_config = [#stablehlo<precision ${precision}>, #stablehlo<precision ${precision}>]}`;
   return emitter.statement(text, [x, filter], emitter.describe(node.output));
 }
 

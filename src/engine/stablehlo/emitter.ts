@@ -1,7 +1,6 @@
-import type { Constant } from '../ir/graph.ts';
+import type { Constant, ValueType } from '../ir/graph.ts';
 import { type Dimensions, evaluateSize } from '../ir/sizes.ts';
 import type { SymbolicGraph, SymbolicNode } from '../ir/symbolic.ts';
-import type { DataType } from '../types.ts';
 import { emitters } from './operators.ts';
 
 /** Element types of StableHLO that this engine uses. */
@@ -14,8 +13,8 @@ export interface StablehloValue {
   readonly shape: readonly number[];
 }
 
-export const elementType = (dtype: DataType): ElementType =>
-  (({ float32: 'f32', int32: 'i32', bool: 'i1' }) as const)[dtype];
+export const elementType = (dtype: ValueType): ElementType =>
+  (({ float32: 'f32', bfloat16: 'bf16', int32: 'i32', bool: 'i1' }) as const)[dtype];
 
 /** `tensor<2x3xf32>` */
 export const tensorType = ({ type, shape }: Pick<StablehloValue, 'type' | 'shape'>): string =>
@@ -28,21 +27,25 @@ export function literal(value: number, type: ElementType): string {
   const rounded = Math.fround(value);
   if (Number.isFinite(rounded) && !Object.is(rounded, -0)) return rounded.toExponential(8);
   const bits = new Uint32Array(Float32Array.of(rounded).buffer)[0]!;
-  return `0x${bits.toString(16).toUpperCase().padStart(8, '0')}`;
+  const hex = bits.toString(16).toUpperCase().padStart(8, '0');
+  return `0x${type === 'bf16' ? hex.slice(0, 4) : hex}`;
 }
 
 /** Writes the nodes of a graph, at given sizes, as the statements of a StableHLO function. */
 export class Emitter {
   readonly lines: string[] = [];
+  /** Devices that run the function at once. */
+  readonly replicas: number;
   readonly #graph: SymbolicGraph;
   readonly #dimensions: Dimensions;
   readonly #values = new Map<number, StablehloValue>();
   readonly #constants = new Map<string, StablehloValue>();
   #count = 0;
 
-  constructor(graph: SymbolicGraph, dimensions: Dimensions) {
+  constructor(graph: SymbolicGraph, dimensions: Dimensions, replicas: number) {
     this.#graph = graph;
     this.#dimensions = dimensions;
+    this.replicas = replicas;
   }
 
   /** What a graph value is called; constants are written at first use. */
@@ -170,6 +173,14 @@ export class Emitter {
       value.shape.map((_, axis) => axis + offset),
       shape,
     );
+  }
+
+  /** `value` again, which the compiler takes for another one and computes no earlier than `after`. */
+  barrier(value: StablehloValue, after: StablehloValue): StablehloValue {
+    const name = `%${this.#count++}`;
+    const types = `${tensorType(value)}, ${tensorType(after)}`;
+    this.lines.push(`${name}:2 = stablehlo.optimization_barrier ${value.name}, ${after.name} : ${types}`);
+    return { ...value, name: `${name}#0` };
   }
 
   slice(value: StablehloValue, begin: readonly number[], size: readonly number[]): StablehloValue {

@@ -27,13 +27,15 @@ export interface StablehloModule {
  * the sizes it went in with may be written in place.
  *
  * @param weightTypes how each weight is stored, by name
+ * @param options `replicas`: devices that run the module at once
  */
 export function emitStablehlo(
   graph: SymbolicGraph,
   dimensions: Dimensions,
   weightTypes: Readonly<Record<string, ElementType>>,
+  { replicas = 1 }: { readonly replicas?: number } = {},
 ): StablehloModule {
-  const emitter = new Emitter(graph, dimensions);
+  const emitter = new Emitter(graph, dimensions, replicas);
   const used = new Set(graph.nodes.flatMap((node) => node.inputs).concat([...graph.outputs.values()]));
   const resultNames = [...graph.outputs.keys()];
   const declared: string[] = [];
@@ -68,8 +70,12 @@ export function emitStablehlo(
   for (const node of graph.nodes) emitter.node(node);
   const values = [...graph.outputs.values()].map((id) => emitter.value(id));
   const types = values.map((value) => tensorType(value)).join(', ');
+  const attributes =
+    replicas === 1
+      ? ''
+      : `attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = ${replicas} : i32} `;
   const text = [
-    `module @${graph.name.replaceAll(/\W/g, '_')} {`,
+    `module @${graph.name.replaceAll(/\W/g, '_')} ${attributes}{`,
     `  func.func public @main(${declared.join(', ')}) -> (${types}) {`,
     ...emitter.lines.map((line) => `    ${line}`),
     `    return ${values.map(({ name }) => name).join(', ')} : ${types}`,

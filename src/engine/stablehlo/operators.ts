@@ -1,4 +1,5 @@
 import { dropoutConstants, dropThreshold } from '../dropout.ts';
+import type { ValueType } from '../ir/graph.ts';
 import { broadcastShapes, type OperatorName } from '../ir/operators.ts';
 import type { SymbolicNode } from '../ir/symbolic.ts';
 import type { DataType } from '../types.ts';
@@ -140,6 +141,12 @@ const gather: Emit = (emitter, node) => {
   return emitter.statement(text, [x, indices], emitter.describe(node.output));
 };
 
+/** The region that says how two elements become one. */
+const addition = ({ type }: StablehloValue): string => {
+  const scalar = `tensor<${type}>`;
+  return `({ ^bb0(%a: ${scalar}, %b: ${scalar}): %sum = stablehlo.add %a, %b : ${scalar} "stablehlo.return"(%sum) : (${scalar}) -> () })`;
+};
+
 const segmentSum: Emit = (emitter, node) => {
   const [rows, indices] = emitter.inputs(node) as [StablehloValue, StablehloValue];
   const result = emitter.describe(node.output);
@@ -147,9 +154,7 @@ const segmentSum: Emit = (emitter, node) => {
   const rank = indices.shape.length;
   const windows = range(rank, rows.shape.length);
   const numbers = `#stablehlo.scatter<update_window_dims = [${windows.join(', ')}], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = ${rank}>`;
-  const scalar = `tensor<${rows.type}>`;
-  const body = `({ ^bb0(%a: ${scalar}, %b: ${scalar}): %sum = stablehlo.add %a, %b : ${scalar} "stablehlo.return"(%sum) : (${scalar}) -> () })`;
-  const text = `"stablehlo.scatter"(${zeros.name}, ${indices.name}, ${rows.name}) <{scatter_dimension_numbers = ${numbers}, indices_are_sorted = false, unique_indices = false}> ${body}`;
+  const text = `"stablehlo.scatter"(${zeros.name}, ${indices.name}, ${rows.name}) <{scatter_dimension_numbers = ${numbers}, indices_are_sorted = false, unique_indices = false}> ${addition(rows)}`;
   return emitter.statement(text, [zeros, indices, rows], result);
 };
 
@@ -171,7 +176,10 @@ const oneHot: Emit = (emitter, node) => {
   );
 };
 
-/** Products in full float32: some devices would take shorter mantissas otherwise. */
+/**
+ * Products of float32 in full: some devices would take shorter mantissas otherwise. Those of bfloat16 are exact in
+ * float32, in which they are added up.
+ */
 const matMul: Emit = (emitter, node) => {
   const inputs = emitter.inputs(node);
   const flags = [node.attributes.transposeA === true, node.attributes.transposeB === true];
@@ -179,7 +187,8 @@ const matMul: Emit = (emitter, node) => {
   const [a, b] = inputs.map((input) => emitter.broadcast(input, [...batch, ...input.shape.slice(-2)]));
   const axes = range(0, batch.length).join(', ');
   const contracted = [flags[0] ? 0 : 1, flags[1] ? 1 : 0].map((axis) => axis + batch.length);
-  const text = `stablehlo.dot_general ${a!.name}, ${b!.name}, batching_dims = [${axes}] x [${axes}], contracting_dims = [${contracted[0]}] x [${contracted[1]}], precision = [HIGHEST, HIGHEST]`;
+  const precision = a!.type === 'bf16' ? '' : ', precision = [HIGHEST, HIGHEST]';
+  const text = `stablehlo.dot_general ${a!.name}, ${b!.name}, batching_dims = [${axes}] x [${axes}], contracting_dims = [${contracted[0]}] x [${contracted[1]}]${precision}`;
   return emitter.statement(text, [a!, b!], emitter.describe(node.output));
 };
 
@@ -201,6 +210,15 @@ const dropoutMask: Emit = (emitter, node) => {
   });
   const kept = emitter.compare('GE', shift(state, 8), splat(dropThreshold(rate)));
   return emitter.select(kept, emitter.splat(1 / (1 - rate), 'f32', shape), emitter.splat(0, 'f32', shape));
+};
+
+const allReduceSum: Emit = (emitter, node) => {
+  const x = emitter.value(node.inputs[0]!);
+  const { replicas } = emitter;
+  if (replicas === 1) return x;
+  const group = Array.from({ length: replicas }, (_, replica) => replica).join(', ');
+  const text = `"stablehlo.all_reduce"(${x.name}) <{replica_groups = dense<[[${group}]]> : tensor<1x${replicas}xi64>}> ${addition(x)}`;
+  return emitter.statement(text, [x], x);
 };
 
 const select: Emit = (emitter, node) => {
@@ -231,7 +249,7 @@ export const emitters: Record<OperatorName, Emit> = {
   Cos: unary('cosine'),
   LogicalNot: unary('not'),
   Cast: (emitter, node) =>
-    emitter.convert(emitter.value(node.inputs[0]!), elementType(node.attributes.to as DataType)),
+    emitter.convert(emitter.value(node.inputs[0]!), elementType(node.attributes.to as ValueType)),
   Add: binary('add'),
   Subtract: binary('subtract'),
   Multiply: binary('multiply'),
@@ -281,4 +299,9 @@ export const emitters: Record<OperatorName, Emit> = {
   ConvolutionInputGradient: convolutionInputGradient,
   ConvolutionFilterGradient: convolutionFilterGradient,
   DropoutMask: dropoutMask,
+  AllReduceSum: allReduceSum,
+  Barrier: (emitter, node) => {
+    const [value, after] = emitter.inputs(node) as [StablehloValue, StablehloValue];
+    return emitter.barrier(value, after);
+  },
 };

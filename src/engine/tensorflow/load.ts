@@ -3,6 +3,7 @@ import path from 'node:path';
 import util from 'node:util';
 import { EngineError } from '../../errors.ts';
 import { type FoundEngine, findInstalledEngine } from '../install-folder.ts';
+import type { TensorflowBackend } from './stored-weights.ts';
 
 /** Where TensorFlow's binding for Node comes from. */
 export interface TensorflowSource {
@@ -22,6 +23,8 @@ export interface LoadedTensorflow {
   /** Of TensorFlow itself. */
   readonly version: string;
   readonly usesGpu: boolean;
+  /** The tfjs backend. */
+  readonly backend: TensorflowBackend;
 }
 
 /** The package that brings the binding, inside the folder of an installed engine. */
@@ -54,7 +57,7 @@ function isInstalled(packageName: string): boolean {
 }
 
 interface Binding {
-  findBackend(name: string): { readonly isUsingGpuDevice: boolean; readonly binding: { TF_Version: string } };
+  findBackend(name: string): TensorflowBackend;
 }
 
 /**
@@ -70,7 +73,7 @@ export function loadTensorflow(source = findTensorflow()): LoadedTensorflow {
       'The engine "tensorflow" is not installed. Run: affectgpt engine install tensorflow (or, for NVIDIA GPUs, affectgpt engine install tensorflow --gpu). The packages of npm serve as well, where their own installation works: npm install @tensorflow/tfjs-node or @tensorflow/tfjs-node-gpu.',
     );
   }
-  let backend: ReturnType<Binding['findBackend']>;
+  let backend: TensorflowBackend;
   try {
     prepareProcess();
     if (source.installed !== undefined) shareTfjs(source.installed.folder);
@@ -88,7 +91,7 @@ export function loadTensorflow(source = findTensorflow()): LoadedTensorflow {
       `${source.name} is made for NVIDIA GPUs, and TensorFlow sees none here: no device, no driver, or libraries of CUDA or cuDNN are missing (TF_CPP_MIN_LOG_LEVEL=0 makes it say which). To compute on the processor, remove it (affectgpt engine remove tensorflow-gpu, or npm uninstall @tensorflow/tfjs-node-gpu) and run: affectgpt engine install tensorflow`,
     );
   }
-  return { source, version: backend.binding.TF_Version, usesGpu: backend.isUsingGpuDevice };
+  return { source, version: backend.binding.TF_Version, usesGpu: backend.isUsingGpuDevice, backend };
 }
 
 /** What the binding expects of the process. */

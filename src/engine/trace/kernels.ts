@@ -318,6 +318,9 @@ kernels.DropoutMask = (backend, { rowKeys }, { columns, rate, moduleKey }) =>
     backend.builder.add('DropoutMask', [backend.graphValue(rowKeys!)], { columns, rate, moduleKey }),
   );
 
+kernels.AllReduceSum = (backend, { x }) =>
+  backend.describe(backend.builder.add('AllReduceSum', [backend.graphValue(x!)]));
+
 /** Names of all tfjs kernels that can be traced; a test checks each against eager tfjs. */
 export const tracedKernelNames: readonly string[] = Object.keys(kernels);
 

@@ -1,19 +1,15 @@
 import type { ElementType } from '../stablehlo/emitter.ts';
+import { compileOptions } from './compile-options.ts';
+import { createClientOf } from './devices.ts';
 import { Pjrt } from './pjrt.ts';
 import { bufferType, pointedFields, Struct } from './pjrt-layout.ts';
+import { type CompiledMemory, compiledMemory, mlirProgram } from './program.ts';
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
 
 const pointers = (values: readonly (bigint | number)[]): Buffer =>
   bytesOf(BigInt64Array.from(values, (value) => BigInt(value)));
-
-/**
- * `CompileOptionsProto { executable_build_options (3) { device_ordinal (1) = -1, num_replicas (4) = 1,
- * num_partitions (5) = 1 } }`
- */
-const buildOptions = [0x08, ...Array<number>(9).fill(0xff), 0x01, 0x20, 0x01, 0x28, 0x01];
-const compileOptions = Buffer.from([0x1a, buildOptions.length, ...buildOptions]);
 
 /** The copy of `data` is made during the call. */
 const immutableOnlyDuringCall = 0;
@@ -55,54 +51,67 @@ export class Executable {
   readonly #pjrt: Pjrt;
   readonly #client: XlaClient;
   readonly #results: readonly TensorDescription[];
+  readonly #replicas: number;
   #address: bigint;
   #users = 0;
   #unwanted = false;
 
-  constructor(client: XlaClient, address: bigint, results: readonly TensorDescription[]) {
+  constructor(client: XlaClient, address: bigint, results: readonly TensorDescription[], replicas: number) {
     this.#client = client;
     this.#pjrt = client.pjrt;
     this.#address = address;
     this.#results = results;
+    this.#replicas = replicas;
   }
 
   /**
-   * Runs to the end.
+   * Runs to the end, on all devices that it was compiled for at once.
    *
+   * @param inputs of each device
    * @param kept indices of inputs that stay as they are although the module could write into them
-   * @returns new buffers, which the caller owns
+   * @returns new buffers of each device, which the caller owns
    */
-  async run(inputs: readonly DeviceBuffer[], kept: readonly number[]): Promise<DeviceBuffer[]> {
+  async run(
+    inputs: readonly (readonly DeviceBuffer[])[],
+    kept: readonly number[],
+  ): Promise<DeviceBuffer[][]> {
+    if (inputs.length !== this.#replicas)
+      throw new Error(`inputs for ${inputs.length} of ${this.#replicas} devices`);
     const pjrt = this.#pjrt;
     const keptList = pointers(kept);
     const options = new Struct(pointedFields.ExecuteOptions)
       .set('nonDonatable', pjrt.address(keptList), keptList)
       .set('numNonDonatable', kept.length);
-    const addresses = pointers(inputs.map(({ address }) => address));
-    const inputLists = pointers([pjrt.address(addresses)]);
-    const outputs = pointers(this.#results.map(() => 0));
-    const outputLists = pointers([pjrt.address(outputs)]);
-    const complete = pointers([0]);
+    const addresses = inputs.map((each) => pointers(each.map(({ address }) => address)));
+    const inputLists = pointers(addresses.map((each) => pjrt.address(each)));
+    const outputs = inputs.map(() => pointers(this.#results.map(() => 0)));
+    const outputLists = pointers(outputs.map((each) => pjrt.address(each)));
+    const complete = pointers(inputs.map(() => 0));
     const given = pjrt
       .arguments('LoadedExecutable_Execute')
       .set('executable', this.#address)
       .set('options', pjrt.address(options.bytes), options)
       .set('argumentLists', pjrt.address(inputLists), [inputLists, addresses])
-      .set('numDevices', 1)
-      .set('numArguments', inputs.length)
+      .set('numDevices', inputs.length)
+      .set('numArguments', inputs[0]!.length)
       .set('outputLists', pjrt.address(outputLists), [outputLists, outputs])
       .set('completeEvents', pjrt.address(complete), complete);
     this.retain();
     try {
       await pjrt.callAsync(given, 'LoadedExecutable_Execute');
-      const results = this.#results.map(
-        ({ type, shape }, i) => new DeviceBuffer(this.#client, outputs.readBigUInt64LE(8 * i), type, shape),
+      const results = outputs.map((each) =>
+        this.#results.map(
+          ({ type, shape }, i) => new DeviceBuffer(this.#client, each.readBigUInt64LE(8 * i), type, shape),
+        ),
       );
-      try {
-        await pjrt.finish(complete.readBigUInt64LE(0));
-      } catch (error) {
-        for (const result of results) result.dispose();
-        throw error;
+      const failures: unknown[] = [];
+      for (const replica of inputs.keys()) {
+        const end = pjrt.finish(complete.readBigUInt64LE(8 * replica));
+        await end.catch((failure: unknown) => failures.push(failure));
+      }
+      if (failures.length > 0) {
+        for (const result of results.flat()) result.dispose();
+        throw failures[0];
       }
       return results;
     } finally {
@@ -121,11 +130,8 @@ export class Executable {
     if (this.#unwanted) this.dispose();
   }
 
-  /**
-   * What `XlaClient.load` makes the executable from again, in another process too; undefined where the plugin does not
-   * offer that.
-   */
-  serialize(): Buffer | undefined {
+  /** Calls with the `PJRT_Executable` of this one. */
+  #withInner<Result>(use: (inner: bigint) => Result): Result {
     const pjrt = this.#pjrt;
     const inner = pjrt
       .call(
@@ -134,17 +140,39 @@ export class Executable {
       )
       .get('executable');
     try {
-      const given = pjrt.call(
-        pjrt.arguments('Executable_Serialize').set('executable', inner),
-        'Executable_Serialize',
-      );
-      const bytes = pjrt.copy(given.get('bytes'), given.get('bytesSize'));
-      pjrt.callBack(given.get('deleter'), given.get('serialized'));
-      return bytes;
-    } catch {
-      return undefined;
+      return use(inner);
     } finally {
       pjrt.call(pjrt.arguments('Executable_Destroy').set('executable', inner), 'Executable_Destroy');
+    }
+  }
+
+  /** What the compiler says of its memory; undefined where the plugin does not tell. */
+  memory(): CompiledMemory | undefined {
+    try {
+      return this.#withInner((inner) => compiledMemory(this.#pjrt, inner));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * What `XlaClient.load` makes the executable from again, in another process too; undefined where the plugin does not
+   * offer that.
+   */
+  serialize(): Buffer | undefined {
+    const pjrt = this.#pjrt;
+    try {
+      return this.#withInner((inner) => {
+        const given = pjrt.call(
+          pjrt.arguments('Executable_Serialize').set('executable', inner),
+          'Executable_Serialize',
+        );
+        const bytes = pjrt.copy(given.get('bytes'), given.get('bytesSize'));
+        pjrt.callBack(given.get('deleter'), given.get('serialized'));
+        return bytes;
+      });
+    } catch {
+      return undefined;
     }
   }
 
@@ -161,7 +189,7 @@ export class Executable {
   }
 }
 
-/** The first device of a plugin. Clients live as long as the process: XLA's threads are theirs. */
+/** The devices of a plugin. Clients live as long as the process: XLA's threads are theirs. */
 export class XlaClient {
   readonly pjrt: Pjrt;
   /** e.g. `cpu` */
@@ -169,34 +197,49 @@ export class XlaClient {
   /** Of XLA, as the plugin tells it. */
   readonly platformVersion: string;
   readonly #client: bigint;
-  readonly #device: bigint;
+  readonly #devices: readonly bigint[];
   #live = 0;
   /** For owners that are collected without having disposed. */
   readonly #forgotten = new FinalizationRegistry<bigint>((address) => this.#destroy(address));
 
-  constructor(pjrt: Pjrt) {
+  /**
+   * @param devices how many are needed
+   * @throws EngineError `ENGINE_DEVICES` where there are fewer
+   */
+  constructor(pjrt: Pjrt, devices = 1) {
     this.pjrt = pjrt;
-    this.#client = pjrt.call(pjrt.arguments('Client_Create'), 'Client_Create').get('client');
-    const name = pjrt.call(
-      pjrt.arguments('Client_PlatformName').set('client', this.#client),
-      'Client_PlatformName',
-    );
-    this.platform = pjrt.copy(name.get('name'), name.get('nameSize')).toString();
+    const created = createClientOf(pjrt, devices);
+    this.#client = created.client;
+    this.platform = created.platform;
+    this.#devices = created.devices;
     const version = pjrt.call(
       pjrt.arguments('Client_PlatformVersion').set('client', this.#client),
       'Client_PlatformVersion',
     );
     this.platformVersion = pjrt.copy(version.get('version'), version.get('versionSize')).toString();
-    const devices = pjrt.call(
-      pjrt.arguments('Client_AddressableDevices').set('client', this.#client),
-      'Client_AddressableDevices',
-    );
-    this.#device = pjrt.copy(devices.get('devices'), 8).readBigUInt64LE(0);
+  }
+
+  get deviceCount(): number {
+    return this.#devices.length;
   }
 
   /** Device buffers that nobody has disposed. */
   get live(): number {
     return this.#live;
+  }
+
+  /** Bytes of memory that the first device gives to programs; undefined where it does not tell, as processors do not. */
+  get memoryLimit(): number | undefined {
+    const { pjrt } = this;
+    try {
+      const stats = pjrt.call(
+        pjrt.arguments('Device_MemoryStats').set('device', this.#devices[0]!),
+        'Device_MemoryStats',
+      );
+      return stats.get('hasBytesLimit') === 0n ? undefined : Number(stats.get('bytesLimit'));
+    } catch {
+      return undefined;
+    }
   }
 
   adopt(buffer: DeviceBuffer, address: bigint): void {
@@ -214,8 +257,13 @@ export class XlaClient {
     this.pjrt.call(this.pjrt.arguments('Buffer_Destroy').set('buffer', address), 'Buffer_Destroy');
   }
 
-  /** Copies `data` to the device. */
-  async upload(data: ArrayBufferView, type: ElementType, shape: readonly number[]): Promise<DeviceBuffer> {
+  /** Copies `data` to a device, by its number. */
+  async upload(
+    data: ArrayBufferView,
+    type: ElementType,
+    shape: readonly number[],
+    device = 0,
+  ): Promise<DeviceBuffer> {
     const { pjrt } = this;
     const bytes = bytesOf(data);
     const dims = pointers(shape);
@@ -227,7 +275,7 @@ export class XlaClient {
       .set('dims', pjrt.address(dims), dims)
       .set('numDims', shape.length)
       .set('semantics', immutableOnlyDuringCall)
-      .set('device', this.#device);
+      .set('device', this.#devices[device]!);
     pjrt.call(given, 'Client_BufferFromHostBuffer');
     const buffer = new DeviceBuffer(this, given.get('buffer'), type, shape);
     await pjrt.finish(given.get('done'));
@@ -248,30 +296,29 @@ export class XlaClient {
     return target;
   }
 
-  /** @throws EngineError `ENGINE_XLA` with the compiler's message */
-  async compile(text: string, results: readonly TensorDescription[]): Promise<Executable> {
+  /**
+   * @param replicas devices, from the first one, that run the module at once
+   * @throws EngineError `ENGINE_XLA` with the compiler's message
+   */
+  async compile(text: string, results: readonly TensorDescription[], replicas = 1): Promise<Executable> {
     const { pjrt } = this;
-    const [code, format] = [Buffer.from(text), Buffer.from('mlir')];
-    const program = new Struct(pointedFields.Program)
-      .set('code', pjrt.address(code), code)
-      .set('codeSize', code.length)
-      .set('format', pjrt.address(format), format)
-      .set('formatSize', format.length);
+    const options = compileOptions({ replicas, platform: this.platform });
+    const program = mlirProgram(pjrt, text);
     const given = pjrt
       .arguments('Client_Compile')
       .set('client', this.#client)
       .set('program', pjrt.address(program.bytes), program)
-      .set('options', pjrt.address(compileOptions), compileOptions)
-      .set('optionsSize', compileOptions.length);
+      .set('options', pjrt.address(options), options)
+      .set('optionsSize', options.length);
     await pjrt.callAsync(given, 'Client_Compile');
-    return new Executable(this, given.get('executable'), results);
+    return new Executable(this, given.get('executable'), results, replicas);
   }
 
   /**
    * An executable from what `serialize` gave.
    * @throws EngineError `ENGINE_XLA` where the plugin does not take it
    */
-  async load(bytes: Buffer, results: readonly TensorDescription[]): Promise<Executable> {
+  async load(bytes: Buffer, results: readonly TensorDescription[], replicas = 1): Promise<Executable> {
     const { pjrt } = this;
     const given = pjrt
       .arguments('Executable_DeserializeAndLoad')
@@ -279,22 +326,25 @@ export class XlaClient {
       .set('bytes', pjrt.address(bytes), bytes)
       .set('bytesSize', bytes.length);
     await pjrt.callAsync(given, 'Executable_DeserializeAndLoad');
-    return new Executable(this, given.get('executable'), results);
+    return new Executable(this, given.get('executable'), results, replicas);
   }
 }
 
 const clients = new Map<string, XlaClient>();
 
-/** The client of a plugin in this process, one for each number of threads. */
-export function xlaClient(plugin: string, threads: number | undefined): XlaClient {
+/**
+ * The client of a plugin in this process, one for each number of threads; another one where that has too few devices.
+ * @throws EngineError `ENGINE_DEVICES`
+ */
+export function xlaClient(plugin: string, threads: number | undefined, devices = 1): XlaClient {
   const key = `${plugin}\n${threads ?? ''}`;
   const known = clients.get(key);
-  if (known !== undefined) return known;
+  if (known !== undefined && known.deviceCount >= devices) return known;
   // XLA sizes the thread pool of a new client by this variable.
   const before = process.env.PJRT_NPROC;
   if (threads !== undefined) process.env.PJRT_NPROC = String(threads);
   try {
-    const client = new XlaClient(new Pjrt(plugin));
+    const client = new XlaClient(known?.pjrt ?? new Pjrt(plugin), devices);
     clients.set(key, client);
     return client;
   } finally {

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { EngineError } from '../../errors.ts';
+import { type Koffi, loadKoffi } from '../../native/koffi.ts';
 import {
   apiBytes,
   argumentFields,
@@ -9,37 +9,17 @@ import {
   versionOffset,
 } from './pjrt-layout.ts';
 
-type Koffi = typeof import('koffi');
 type Fields<Name extends CallName> = (typeof argumentFields)[Name][number];
 type NativeFunction = {
   (argument: Buffer): bigint | null;
   async(argument: Buffer, done: (error: Error | null, result: bigint | null) => void): void;
 };
 
-const require = createRequire(import.meta.url);
-
-/** Compiling needs more than the small stacks that koffi gives to calls by default. */
-const stackBytes = 16 * 2 ** 20;
 /** `RTLD_NOW | RTLD_NODELETE`: the library stays mapped, since its threads outlive the last handle to it. */
 const stayLoaded = 0x1002;
 
-let loaded: Koffi | undefined;
-
 /** @throws EngineError `ENGINE_PACKAGE_MISSING` */
-export function loadKoffi(): Koffi {
-  if (loaded !== undefined) return loaded;
-  try {
-    loaded = require('koffi') as Koffi;
-  } catch (error) {
-    throw new EngineError(
-      'ENGINE_PACKAGE_MISSING',
-      'The engine "xla" calls its library through the optional package koffi, which is not installed or does not load on this machine: npm install koffi',
-      { cause: error },
-    );
-  }
-  loaded.config({ sync_stack_size: stackBytes, async_stack_size: stackBytes });
-  return loaded;
-}
+export const loadKoffiForXla = (): Koffi => loadKoffi('The engine "xla" calls its library');
 
 /** Calls into one PJRT plugin. Errors that it returns are thrown. */
 export class Pjrt {
@@ -57,7 +37,7 @@ export class Pjrt {
    */
   constructor(plugin: string) {
     this.#plugin = plugin;
-    this.#koffi = loadKoffi();
+    this.#koffi = loadKoffiForXla();
     const table = this.#open(plugin);
     const size = Buffer.from(this.#koffi.view(table, 8)).readBigUInt64LE(0);
     const header = Buffer.from(this.#koffi.view(table, versionOffset.minor + 4));

@@ -81,3 +81,27 @@ export function findXlaPlugin(search: XlaPluginSearch = {}): FoundXlaPlugin | un
   }
   return undefined;
 }
+
+/**
+ * A plugin for CUDA, which compiles for GPUs that are not here, too: the one that the environment names, then what
+ * `affectgpt engine install` has put down, then that of the Python environment that is active.
+ * @throws EngineError `ENGINE_PLUGIN_MISSING`
+ */
+export function findCudaPlugin(env: NonNullable<XlaPluginSearch['env']> = process.env): FoundXlaPlugin {
+  const isCuda = (library: string): boolean => /cuda/.test(path.basename(library));
+  const fromVariable = env[pluginVariable];
+  if (fromVariable && isCuda(fromVariable)) return named(fromVariable, pluginVariable);
+  for (const name of ['xla-cuda13', 'xla-cuda12']) {
+    const engine = findInstalledEngine(name, env);
+    if (engine !== undefined) return { path: engine.libraryPath, source: `${engine.name} ${engine.version}` };
+  }
+  for (const variable of ['VIRTUAL_ENV', 'CONDA_PREFIX']) {
+    const environment = env[variable];
+    const library = environment ? inPythonEnvironment(environment).find(isCuda) : undefined;
+    if (library !== undefined) return { path: library, source: variable };
+  }
+  throw new EngineError(
+    'ENGINE_PLUGIN_MISSING',
+    'Compiling for a GPU needs the PJRT plugin of XLA for CUDA; the GPU itself need not be there: affectgpt engine install xla-cuda13 fetches it.',
+  );
+}

@@ -1,6 +1,8 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { EngineError } from '../../errors.ts';
+import { float32ToBfloat16, halfToFloat32 } from '../../io/float16.ts';
+import type { ValueType } from '../ir/graph.ts';
 import { type ElementType, elementType } from '../stablehlo/emitter.ts';
 import type { WeightSource } from '../types.ts';
 import type { DeviceBuffer, XlaClient } from './client.ts';
@@ -11,8 +13,31 @@ export const storedType = (source: WeightSource): ElementType =>
     ? elementType(source.dtype)
     : ({ F32: 'f32', F16: 'f16', BF16: 'bf16' } as const)[source.storage];
 
+/**
+ * The type a weight has on the device for a function in which it is `needed`: bfloat16 where that is enough for it, else
+ * the one it is stored in.
+ */
+export const heldType = (source: WeightSource, needed: ValueType): ElementType =>
+  needed === 'bfloat16' ? 'bf16' : storedType(source);
+
+/** float32 or half precision as bfloat16, rounded to the nearest. */
+function toBfloat16(data: ArrayBufferView, stored: ElementType): Uint16Array {
+  const { buffer, byteOffset, byteLength } = data;
+  let values: Float32Array;
+  if (stored === 'f16') {
+    values = new Float32Array(byteLength / 2);
+    halfToFloat32(new Uint16Array(buffer, byteOffset, values.length), values);
+  } else values = new Float32Array(buffer, byteOffset, byteLength / 4);
+  const rounded = new Uint16Array(values.length);
+  float32ToBfloat16(values, rounded);
+  return rounded;
+}
+
 interface Held {
-  readonly buffer: Promise<DeviceBuffer>;
+  /** By device. */
+  readonly buffers: DeviceBuffer[];
+  /** The last upload. */
+  ready: Promise<void>;
   users: number;
 }
 
@@ -32,10 +57,11 @@ async function readRange(file: FileHandle, name: string, begin: number, end: num
   return bytes;
 }
 
-/** Frozen weights on the device, one copy of each however many functions use it. */
+/** Frozen weights on the devices, one copy of each on a device however many functions use it. */
 export class WeightStore {
   readonly #client: XlaClient;
-  readonly #held = new Map<unknown, Held>();
+  /** By type on the device, then by weight. */
+  readonly #held = new Map<ElementType, Map<unknown, Held>>();
 
   constructor(client: XlaClient) {
     this.#client = client;
@@ -49,39 +75,68 @@ export class WeightStore {
     return JSON.stringify([path.resolve(source.file), mtimeMs, size, storage, begin, end, shape]);
   }
 
-  async #upload(source: WeightSource): Promise<DeviceBuffer> {
-    const type = storedType(source);
-    if ('dtype' in source) return this.#client.upload(source.data, type, source.shape);
+  /** The weight as `type`, which is the one it is stored in or bfloat16. */
+  async #read(source: WeightSource, type: ElementType): Promise<ArrayBufferView> {
+    const stored = storedType(source);
+    const data = await this.#readStored(source);
+    return type === stored ? data : toBfloat16(data, stored);
+  }
+
+  async #readStored(source: WeightSource): Promise<ArrayBufferView> {
+    if ('dtype' in source) return source.data;
     const file = await open(source.file);
     try {
-      const bytes = await readRange(file, source.file, source.begin, source.end);
-      return await this.#client.upload(bytes, type, source.shape);
+      return await readRange(file, source.file, source.begin, source.end);
     } finally {
       await file.close();
     }
   }
 
-  /** Uploads the weight unless it is there. `release` gives it back; the last one to do so frees it. */
-  async take(source: WeightSource): Promise<{ buffer: DeviceBuffer; release: () => void }> {
-    const key = await this.#key(source);
-    let held = this.#held.get(key);
-    if (held === undefined) {
-      held = { buffer: this.#upload(source), users: 0 };
-      this.#held.set(key, held);
+  /** Uploads to those of the first `devices` that have nothing yet. */
+  async #upload(
+    source: WeightSource,
+    type: ElementType,
+    buffers: DeviceBuffer[],
+    devices: number,
+  ): Promise<void> {
+    if (buffers.length >= devices) return;
+    const data = await this.#read(source, type);
+    while (buffers.length < devices) {
+      buffers.push(await this.#client.upload(data, type, source.shape, buffers.length));
     }
-    const mine = held;
+  }
+
+  /**
+   * Uploads the weight to the first `devices`, unless it is there. `release` gives it back; the last one to do so frees it.
+   *
+   * @param type on the device, from `heldType`
+   */
+  async take(
+    source: WeightSource,
+    devices = 1,
+    type = storedType(source),
+  ): Promise<{ buffers: readonly DeviceBuffer[]; release: () => void }> {
+    const key = await this.#key(source);
+    const ofType = this.#held.get(type) ?? new Map<unknown, Held>();
+    this.#held.set(type, ofType);
+    const mine = ofType.get(key) ?? { buffers: [], ready: Promise.resolve(), users: 0 };
+    ofType.set(key, mine);
     mine.users++;
+    const upload = () => this.#upload(source, type, mine.buffers, devices);
+    // After those of others, whatever became of them.
+    mine.ready = mine.ready.then(upload, upload);
     const release = () => {
       mine.users--;
       if (mine.users > 0) return;
-      this.#held.delete(key);
-      mine.buffer.then(
-        (buffer) => buffer.dispose(),
-        () => {},
-      );
+      ofType.delete(key);
+      const dispose = () => {
+        for (const buffer of mine.buffers) buffer.dispose();
+      };
+      mine.ready.then(dispose, dispose);
     };
     try {
-      return { buffer: await mine.buffer, release };
+      await mine.ready;
+      return { buffers: mine.buffers, release };
     } catch (error) {
       release();
       throw error;

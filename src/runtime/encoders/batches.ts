@@ -1,7 +1,17 @@
+import { bucketOf } from '../../engine/size-buckets.ts';
 import type { HostTensor, HostTensorMap } from '../../engine/types.ts';
 
 /** Images or clips that go through an encoder together; bounds the memory of activations. */
 const encodeBatch = 8;
+
+/** How many images or clips go through an encoder next, of those that are left. */
+export type PieceSize = (left: number) => number;
+
+/** For encoders that take any number. */
+export const anyPiece: PieceSize = (left) => Math.min(left, encodeBatch);
+
+/** For an engine with `fixedSizes`: 1, 2, 4 or 8, of which a run needs one or two (8 frames, 8 clips, a single image). */
+export const fixedPiece: PieceSize = (left) => bucketOf(anyPiece(left), { least: 1, perDoubling: 1 });
 
 /** Rows `from` to `to` of a tensor; rows past its end are zeros. */
 function rows({ dtype, shape, data }: HostTensor, from: number, to: number): HostTensor {
@@ -18,18 +28,17 @@ function rows({ dtype, shape, data }: HostTensor, from: number, to: number): Hos
  * Runs prepared inputs in pieces and joins the features.
  * @param inputs the first axis of each counts images or clips
  * @param run features `[piece, ...]` of a piece
- * @param fixedBatch size that every piece must have; the last one is filled up with zeros, whose features are dropped
+ * @param pieceSize where it is more than what is left, zeros fill the piece up, and their features are dropped
  */
 export async function encodeInPieces(
   inputs: HostTensorMap,
   run: (piece: HostTensorMap) => Promise<HostTensor>,
-  fixedBatch?: number,
+  pieceSize: PieceSize,
 ): Promise<HostTensor> {
   const count = Object.values(inputs)[0]!.shape[0]!;
-  const size = fixedBatch ?? encodeBatch;
   const pieces: HostTensor[] = [];
-  for (let from = 0; from < count; from += size) {
-    const to = fixedBatch === undefined ? Math.min(from + size, count) : from + size;
+  for (let from = 0, to = 0; from < count; from = to) {
+    to = from + pieceSize(count - from);
     const piece = Object.entries(inputs).map(([name, tensor]) => [name, rows(tensor, from, to)]);
     pieces.push(rows(await run(Object.fromEntries(piece)), 0, Math.min(to, count) - from));
   }

@@ -9,7 +9,7 @@ import type {
 } from '../../engine/types.ts';
 import type { ModelFunction } from '../generator-functions.ts';
 import { openEncoder, type PretrainedEncoder } from '../pretrained.ts';
-import { encodeInPieces } from './batches.ts';
+import { anyPiece, encodeInPieces, fixedPiece } from './batches.ts';
 import type { EncoderInputs, EncoderStart, Modality, OpenEncoder, RunningEncoder } from './open-encoder.ts';
 
 /** An encoder's forward function: preprocessed inputs to `features`. */
@@ -43,7 +43,11 @@ class CompiledEncoder<Input> implements RunningEncoder<Input> {
   async encode(input: Input): Promise<HostTensor> {
     this.#compiled ??= this.#compile();
     const compiled = await this.#compiled;
-    return encodeInPieces(this.#preprocess(input), async (piece) => (await compiled.run(piece)).features!);
+    return encodeInPieces(
+      this.#preprocess(input),
+      async (piece) => (await compiled.run(piece)).features!,
+      this.#engine.fixedSizes ? fixedPiece : anyPiece,
+    );
   }
 
   #compile(): Promise<CompiledFunction> {
@@ -66,11 +70,15 @@ const common = ({ encoder, weights }: PretrainedEncoder) => ({
   description: null,
 });
 
+/** What of an engine shows in features: its name, and the precision where it is not fp32. */
+const arithmeticOf = ({ name, precision = 'fp32' }: EncoderStart['engine']): string =>
+  precision === 'fp32' ? name : `${name} ${precision}`;
+
 function visual(pretrained: PretrainedEncoder<VisualEncoder>): OpenEncoder<EncoderInputs['visual']> {
   return {
     ...common(pretrained),
     start({ engine }: EncoderStart) {
-      const identity = { ...(pretrained.identity as object), engine: engine.name };
+      const identity = { ...(pretrained.identity as object), engine: arithmeticOf(engine) };
       return new CompiledEncoder(pretrained, engine, identity, (frames) =>
         pretrained.encoder.preprocess(frames),
       );
@@ -82,7 +90,7 @@ function audio(pretrained: PretrainedEncoder<AudioEncoder>): OpenEncoder<Encoder
   return {
     ...common(pretrained),
     start({ engine, policy }: EncoderStart) {
-      const identity = { ...(pretrained.identity as object), engine: engine.name, policy };
+      const identity = { ...(pretrained.identity as object), engine: arithmeticOf(engine), policy };
       return new CompiledEncoder(pretrained, engine, identity, (clips) =>
         pretrained.encoder.preprocess(clips, policy),
       );

@@ -8,7 +8,7 @@ import { onnxruntimeVersion, realTypes, UserModel } from '../../engine/onnxrunti
 import type { HostTensor, HostTensorMap } from '../../engine/types.ts';
 import { InputError } from '../../errors.ts';
 import { contentIdentity } from '../../io/checksum.ts';
-import { encodeInPieces } from './batches.ts';
+import { anyPiece, encodeInPieces, type PieceSize } from './batches.ts';
 import type { OutputDescription } from './description.ts';
 import type { DescriptionFaults } from './description-file.ts';
 import type { RunningEncoder } from './open-encoder.ts';
@@ -121,15 +121,16 @@ export interface OnnxEncoderOptions<Input> {
 export class OnnxEncoder<Input> implements RunningEncoder<Input> {
   readonly identity: unknown;
   readonly #options: OnnxEncoderOptions<Input>;
-  /** Size of the first axis where the model was exported with a fixed one. */
-  readonly #fixedBatch: number | undefined;
+  /** The first axis has one size where the model was exported with a fixed one. */
+  readonly #pieceSize: PieceSize;
   #session: Promise<UserModel> | undefined;
 
   constructor(options: OnnxEncoderOptions<Input>) {
     this.identity = options.identity;
     this.#options = options;
     const sizes = options.model.outline.inputs.map(({ shape }) => shape?.[0]);
-    this.#fixedBatch = sizes.find((size): size is number => typeof size === 'number');
+    const fixed = sizes.find((size): size is number => typeof size === 'number');
+    this.#pieceSize = fixed === undefined ? anyPiece : () => fixed;
   }
 
   async encode(input: Input): Promise<HostTensor> {
@@ -142,7 +143,7 @@ export class OnnxEncoder<Input> implements RunningEncoder<Input> {
         const count = Object.values(piece)[0]!.shape[0]!;
         return pool(await session.run(piece, output.name), count, output);
       },
-      this.#fixedBatch,
+      this.#pieceSize,
     );
   }
 

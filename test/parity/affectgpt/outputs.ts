@@ -1,6 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import { flattenPatches, poolFeatures } from '../../../fusion/pooling.ts';
-import { type AffectGptConfig, type AffectGptLossInputs, affectGptLoss } from '../../../model/affectgpt.ts';
+import {
+  type AffectGptConfig,
+  type AffectGptLossInputs,
+  adapterContext,
+  affectGptLoss,
+} from '../../../model/affectgpt.ts';
+import { decoderForward } from '../../../model/decoder.ts';
 import { Parameters } from '../../../src/engine/parameters.ts';
 import type { TensorMap } from '../../../src/engine/types.ts';
 
@@ -24,7 +30,10 @@ export function recordedOutputs(
 ): TensorMap {
   const { fusion } = config;
   const parameters = new Parameters(tensors);
-  const { inputsEmbeds, hidden, modalities } = affectGptLoss(config, parameters, inputs);
+  const { inputsEmbeds, modalities } = affectGptLoss(config, parameters, inputs);
+  const adapter = adapterContext(config, inputs.rowKeys);
+  // All rows, where the loss has the supervised ones.
+  const { hidden } = decoderForward(parameters, config.decoder, { ...inputs, inputsEmbeds, adapter });
   const outputs: TensorMap = {
     inputs_embeds: inputsEmbeds,
     last_hidden_state: tf.reshape(hidden, inputsEmbeds.shape),
