@@ -56,6 +56,8 @@ const stateSchema = z.strictObject({
   samplesSeen: count,
   /** Steps among those done that were skipped for NaN or infinity: they updated nothing. Absent where there are none. */
   skippedSteps: count.optional(),
+  /** Processes that trained together. Absent where there was one. */
+  ranks: count.min(2).optional(),
   /** Time spent in steps. */
   seconds: z.number().min(0),
   /** Stands for what the data tell about the samples, as `dataDigest` gives it. Absent in older checkpoints. */

@@ -6,14 +6,16 @@ import {
   affectGptLoss,
   lossInputSpecs,
 } from '../model/affectgpt.ts';
+import { layerOf } from '../model/decoder.ts';
 import { inputMode } from '../model/modes.ts';
+import { type Collective, single } from '../src/collective/collective.ts';
 import { renderConfig } from '../src/config/save.ts';
 import type { Config } from '../src/config/schema.ts';
 import { findFileFaults, listFaults, type SampleRecord } from '../src/data/records.ts';
 import { type RecordsLocation, readRecords, splitRecords } from '../src/data/source.ts';
 import { Parameters } from '../src/engine/parameters.ts';
 import type { Engine } from '../src/engine/types.ts';
-import { AffectGptError, asOneError, InputError } from '../src/errors.ts';
+import { asOneError, InputError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/io/atomic.ts';
 import { type AffectGpt, initialParameters, openAffectGpt } from '../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../src/runtime/samples.ts';
@@ -22,11 +24,12 @@ import { dataRecord, writeDataRecord } from './data-record.ts';
 import { describeEnvironment, recordEnvironment } from './environment.ts';
 import { stepCost, stepFlops } from './flops.ts';
 import { runIdentity } from './identity.ts';
-import { type Interrupt, type InterruptSignal, interruptExitCodes } from './interrupts.ts';
+import type { Interrupt } from './interrupts.ts';
 import { configuredGrouping } from './length-grouping.ts';
 import type { StepRecord } from './logger.ts';
 import { train } from './loop.ts';
-import { formatDuration, type OutputStream } from './progress.ts';
+import { prepareFeatures } from './prepare-features.ts';
+import type { OutputStream } from './progress.ts';
 import { type Replay, replayStep } from './replay.ts';
 import { checkResumable, checkUnused } from './resume.ts';
 import { type openRunStatus, withRunStatus } from './run-status.ts';
@@ -49,6 +52,8 @@ export interface ConfiguredTraining {
   /** Keys that the user set, for `config.yaml`; see `loadConfig`. */
   readonly sources: ReadonlyMap<string, string>;
   readonly engine: Engine;
+  /** The processes that train together, this one among them; absent, it trains alone. */
+  readonly collective?: Collective;
   readonly resume: 'auto' | 'never';
   /** For people; null is silent. */
   readonly stream: OutputStream | null;
@@ -152,6 +157,7 @@ export function affectGptStepOptions(
     optimizer: { betas, eps, weightDecay },
     clipNorm: config.train.clipNorm,
     decayUnusedParameters: config.compat.decayUnusedParameters,
+    segmentOf: layerOf,
   };
 }
 
@@ -181,8 +187,8 @@ export async function affectGptTask(
   return {
     names: samples.source.names,
     initialParameters: await initialParameters(config, model),
-    loadBatch: async (names, { epoch, step }) => {
-      const batch = await samples.source.loadBatch(names, drops ? { epoch, step } : { epoch });
+    loadBatch: async (names, { step, ...place }) => {
+      const batch = await samples.source.loadBatch(names, drops ? { ...place, step } : place);
       return { ...batch, flops: stepFlops(cost, batch) };
     },
     stepOptions: affectGptStepOptions(config, model),
@@ -202,12 +208,21 @@ const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 export const trainConfigured = (options: ConfiguredTraining): Promise<TrainOutcome> =>
   withRunStatus((begin) => trainInFolder(options, begin));
 
+/** Who trains, and what a step takes, for people. */
+function describeRanks({ train: { batchSize, accumulation } }: Config, collective: Collective): string {
+  const { size } = collective;
+  const ranks = Array.from({ length: size }, (_, rank) => collective.describe(rank)).join(', ');
+  return `${size} processes train together (${ranks}): a step takes ${size} x ${batchSize * accumulation} samples.`;
+}
+
 async function trainInFolder(
   options: ConfiguredTraining,
   begin: typeof openRunStatus,
 ): Promise<TrainOutcome> {
   const { config, sources, engine, resume, stream, interrupt, onStart, onStep, label } = options;
-  const { check = async () => {}, createValidator } = options;
+  const { check = async () => {}, createValidator, collective = single } = options;
+  // The others compute their part of each step, and leave the run folder and all that is said to it.
+  const isFirstRank = collective.rank === 0;
   if (config.train.validation !== null && createValidator === undefined) {
     throw new Error('train.validation needs createValidator');
   }
@@ -215,8 +230,13 @@ async function trainInFolder(
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
   // Said before the features of a large data set are computed, not after.
-  if (resume === 'never') await checkUnused(config.output);
-  const { model, train: trained, heldOut, validation: plan } = await openModelAndRecords(config, check);
+  if (resume === 'never' && isFirstRank) await checkUnused(config.output);
+  const {
+    model,
+    train: trained,
+    heldOut,
+    validation: plan,
+  } = await openModelAndRecords(config, isFirstRank ? check : async () => {});
   const identity = runIdentity(config, {
     'model.visualEncoder.description': model.visual?.description ?? null,
     'model.audioEncoder.description': model.audio?.description ?? null,
@@ -225,8 +245,10 @@ async function trainInFolder(
   const { steps, seed } = config.train;
   const policy = plan && { ...plan.settings, set: plan.set };
   const validation = policy && { validation: policy };
-  const terms = { runFolder: config.output, resume, identity, seed, steps, data, ...validation };
-  await checkResumable({ ...terms, keeping: config.train.checkpoint });
+  if (isFirstRank) {
+    const terms = { runFolder: config.output, resume, identity, seed, steps, data, ranks: collective.size };
+    await checkResumable({ ...terms, ...validation, keeping: config.train.checkpoint });
+  }
   const samples = await openSamples({
     config,
     model,
@@ -236,31 +258,34 @@ async function trainInFolder(
     notify: say,
   });
   const setting = { config, model, engine, say };
-  const validated = plan && (await openValidationSamples(plan, trained, setting));
+  const validated = plan && isFirstRank ? await openValidationSamples(plan, trained, setting) : undefined;
   let validator: ConfiguredValidator | undefined;
   try {
     const { trainable, frozen } = model.parameterCounts;
     say(
       `${samples.source.names.length} samples to train on (${heldOut.length} held out); ` +
-        `${millions(trainable)} trainable and ${millions(frozen)} frozen parameters; engine ${engine.name}.`,
+        `${millions(trainable)} trainable and ${millions(frozen)} frozen parameters; engine ${engine.name}` +
+        `${(engine.devices ?? 1) > 1 ? ` on ${engine.devices} devices` : ''}.`,
     );
-    await prepareFeatures(samples, say, interrupt);
+    if (collective.size > 1) say(describeRanks(config, collective));
+    await prepareFeatures(samples, say, interrupt, collective);
     if (validated !== undefined) {
       await prepareFeatures(validated, say, interrupt);
       validator = createValidator!(validatorRequest(plan!, validated, setting));
       say(describePlan(plan!, validated));
     }
     const task = await affectGptTask(config, model, samples);
-    const found = await findResumable(config.output);
+    const found = isFirstRank ? await findResumable(config.output) : undefined;
     const from = {
       step: found?.step ?? 0,
       checkpoint: found?.folder ?? null,
       command: options.command ?? null,
     };
     // Data that cannot be used, and signals until now, leave nothing behind.
-    const status = await begin(config.output, { ...from, steps });
+    const status = isFirstRank ? await begin(config.output, { ...from, steps }) : undefined;
     return await train(task, {
       engine,
+      collective,
       steps,
       batchSize: config.train.batchSize,
       accumulation: config.train.accumulation,
@@ -280,12 +305,14 @@ async function trainInFolder(
           : { adapter: { settings: config.lora, baseModel: config.model.llm } }),
       },
       log: {
-        ...{ every: config.train.log.every, stream, peakFlops: await measurePeakFlops(engine) },
+        ...{ every: config.train.log.every, stream },
+        ...(isFirstRank && { peakFlops: await measurePeakFlops(engine) }),
         ...(label === undefined ? {} : { label }),
       },
       ...(validator && { validation: { ...plan!.settings, validator } }),
       ...(interrupt && { interrupt }),
       onStart: async () => {
+        if (!isFirstRank) return;
         // Not before the run is known to be a new one or the same as before: a refused resumption leaves it alone.
         await writeFileAtomic(join(config.output, 'config.yaml'), configText);
         await writeDataRecord(config.output, data);
@@ -295,59 +322,14 @@ async function trainInFolder(
         await onStart?.();
       },
       onStep: async (record) => {
-        await status.update({ step: record.step });
+        await status?.update({ step: record.step });
         onStep?.(record);
       },
-      onSave: (saved) => status.update(saved),
+      onSave: async (saved) => status?.update(saved),
     });
   } finally {
     await validator?.dispose();
     await validated?.releaseEncoders();
     await samples.releaseEncoders();
   }
-}
-
-/** Says that a signal came while features were computed. */
-function stoppedBefore(
-  signal: InterruptSignal,
-  ready: number,
-  { source, store }: OpenSamples,
-): AffectGptError {
-  const kept = store.folder === null ? 'nothing keeps them (data.featureCache is null)' : 'they are kept';
-  return new AffectGptError(
-    'STOPPED',
-    `Stopped by ${signal} before the first step, while features were computed: those of ${ready} of ${source.names.length} samples are ready, and ${kept}. The same command goes on from there.`,
-    interruptExitCodes[signal],
-  );
-}
-
-/** Between two messages about features that are being computed. */
-const featureMessageMilliseconds = 15_000;
-
-/**
- * Fills the feature cache, says how much of it was there, and frees the encoders: the model needs the memory.
- * @throws AffectGptError `STOPPED` with the exit code of a signal, after the samples in progress
- */
-export async function prepareFeatures(
-  samples: OpenSamples,
-  say: (message: string) => void,
-  interrupt?: Interrupt,
-): Promise<void> {
-  const started = performance.now();
-  let said = started;
-  const isStopped = (): boolean => interrupt?.requested !== undefined;
-  let ready = 0;
-  await samples.source.prepare((done, total) => {
-    ready = done;
-    if (performance.now() - said < featureMessageMilliseconds) return;
-    said = performance.now();
-    say(`Features: ${done} of ${total} samples are ready.`);
-  }, isStopped);
-  if (interrupt?.requested !== undefined) throw stoppedBefore(interrupt.requested, ready, samples);
-  const { computed, fromDisk } = samples.store.counts;
-  if (computed > 0) {
-    const seconds = (performance.now() - started) / 1000;
-    say(`Features: ${computed} computed, ${fromDisk} from the cache, in ${formatDuration(seconds)}.`);
-  }
-  await samples.releaseEncoders();
 }

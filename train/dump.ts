@@ -114,6 +114,13 @@ export async function writeDump(
   return folder;
 }
 
+/** As `writeDump`; one that cannot be written stops nothing, since the numbers are what counts. @returns what to say of it */
+export const tryDump = (...dump: Parameters<typeof writeDump>): Promise<string> =>
+  writeDump(...dump).then(
+    (folder) => `Written to ${folder}; affectgpt train --replay ${folder} computes it again.`,
+    (error: unknown) => `Its batch could not be written: ${error instanceof Error ? error.message : error}`,
+  );
+
 /** The configuration of a dump, to be loaded. */
 export const dumpConfigFile = (folder: string): string => join(folder, files.config);
 

@@ -20,7 +20,16 @@ const environmentSchema = z.object({
   step: z.number().int().min(0),
   affectgpt: z.string(),
   node: z.string(),
-  engine: z.object({ name: z.string(), threads: z.number().nullable() }),
+  engine: z.object({
+    name: z.string(),
+    threads: z.number().nullable(),
+    /** That trained together, where there were several. */
+    devices: z.number().optional(),
+    /** fp32 where absent. */
+    precision: z.enum(['fp32', 'bf16']).optional(),
+    /** The shared library that computes, and its version, where it comes from no package. */
+    library: z.object({ file: z.string(), version: z.string() }).optional(),
+  }),
   /** Versions of the packages that compute, by name. */
   packages: z.record(z.string(), z.string()),
   os: z.string(),
@@ -42,6 +51,7 @@ export type Environment = z.output<typeof environmentSchema>;
 
 const computingPackages = [
   'onnxruntime-node',
+  'koffi',
   '@tensorflow/tfjs',
   '@tensorflow/tfjs-backend-wasm',
   '@tensorflow/tfjs-node-gpu',
@@ -84,13 +94,18 @@ export async function describeEnvironment(
     const version = versionOf(name);
     return version === undefined ? [] : [[name, version] as const];
   });
+  const { name, devices = 1, precision = 'fp32', library } = engine;
   const threads = 'threads' in engine && typeof engine.threads === 'number' ? engine.threads : null;
   return {
     startedAt: new Date().toISOString(),
     step,
     affectgpt: packageVersion(),
     node: process.versions.node,
-    engine: { name: engine.name, threads },
+    engine: {
+      ...{ name, threads, precision },
+      ...(devices > 1 && { devices }),
+      ...(library !== undefined && { library: { ...library } }),
+    },
     packages: Object.fromEntries(versions),
     os: `${os.type()} ${os.release()} ${process.arch}`,
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown',

@@ -22,6 +22,9 @@ const freeKeys = [
   'output',
 ];
 
+/** Samples that a process adds to a step. */
+const batchKey = 'train.batchSize x train.accumulation';
+
 /** Divided differently, the samples of a step give the same step up to rounding: only the product is kept. */
 const stepKeys = ['train.batchSize', 'train.accumulation'];
 
@@ -54,7 +57,7 @@ export function runIdentity(
   for (const [key, settings] of Object.entries(elsewhere)) {
     if (settings !== null) flatten(settings, key, identity);
   }
-  identity['train.batchSize x train.accumulation'] = config.train.batchSize * config.train.accumulation;
+  identity[batchKey] = config.train.batchSize * config.train.accumulation;
   return identity;
 }
 
@@ -69,15 +72,31 @@ export function identityHash(identity: RunIdentity): string {
  *
  * @param saved of the checkpoint
  * @param folder of the checkpoint, for the message
+ * @param ranks processes that trained together, and are to: another number of them may go on, with as many samples in a
+ *   step as before, however they are divided; or under the same settings, with steps that are larger or smaller
  * @throws InputError `RESUME_CONFIG_CHANGED` with every changed key, its old and its new value
  */
-export function checkIdentity(saved: RunIdentity, current: RunIdentity, folder: string): void {
+export function checkIdentity(
+  saved: RunIdentity,
+  current: RunIdentity,
+  folder: string,
+  ranks = { saved: 1, current: 1 },
+): void {
   const show = (value: JsonValue | undefined): string =>
     value === undefined ? 'absent' : JSON.stringify(value);
+  const stepSize = (identity: RunIdentity, count: number): number => Number(identity[batchKey]) * count;
+  const [before, now] = [stepSize(saved, ranks.saved), stepSize(current, ranks.current)];
+  const isSameStep = before === now;
   const changed = [...new Set([...Object.keys(saved), ...Object.keys(current)])]
     // A setting that did not exist when the run was saved, and says nothing now, changes nothing.
     .filter((key) => show(saved[key] ?? null) !== show(current[key] ?? null))
+    .filter((key) => key !== batchKey || !isSameStep)
     .map((key) => `${key} was ${show(saved[key])} and is now ${show(current[key])}`);
+  if (!isSameStep && ranks.saved !== ranks.current && (current['train.lengthGrouping'] ?? null) !== null) {
+    changed.push(
+      `${batchKey} x ranks was ${before} and is now ${now}, on which the order of samples depends under train.lengthGrouping`,
+    );
+  }
   if (changed.length > 0) {
     throw new InputError(
       'RESUME_CONFIG_CHANGED',

@@ -56,6 +56,8 @@ export interface RunLoggerOptions {
   readonly label?: string | undefined;
   /** Floating-point operations a second that the engine reaches at most; without it there is no MFU. */
   readonly peakFlops?: number | undefined;
+  /** What is still to come beside steps after a step, as validations are, as far as it is known. */
+  readonly secondsBesideSteps?: (step: number) => number;
   /** Memory of this process, unless told otherwise. */
   readonly memory?: () => MemoryUse;
   /** Where the run begins or goes on. */
@@ -131,7 +133,7 @@ export class RunLogger {
   }
 
   async step(record: StepRecord): Promise<void> {
-    const { every, steps, from, memory = processMemory } = this.#options;
+    const { every, steps, from, memory = processMemory, secondsBesideSteps = () => 0 } = this.#options;
     const { step, loss, lr, gradNorm, totals } = record;
     const due = step === 1 || step === steps || step % every === 0;
     if (step > from.step + 1) {
@@ -146,7 +148,7 @@ export class RunLogger {
     const used = memory();
     const progress: ProgressState = {
       ...{ step, steps, loss, lr, tokensPerSecond, mfu, memory: used },
-      secondsLeft: pace * (steps - step),
+      secondsLeft: pace * (steps - step) + secondsBesideSteps(step),
     };
     this.#display?.update(progress, due);
     if (!due) return;

@@ -1,47 +1,49 @@
 import { setImmediate } from 'node:timers/promises';
+import { type Collective, everyRanks, single } from '../src/collective/collective.ts';
 import type { HostTensorMap, State } from '../src/engine/types.ts';
-import { InputError } from '../src/errors.ts';
+import { InputError, NumericError } from '../src/errors.ts';
 import { defaultBadNumbersPolicy, listNames, skipOrStop } from './bad-step.ts';
-import {
-  type CheckpointState,
-  checkAdapterDescribed,
-  checkpointFormatVersion,
-  saveCheckpoint,
-} from './checkpoint.ts';
+import { type CheckpointState, checkpointFormatVersion, saveCheckpoint } from './checkpoint.ts';
 import { dataDigest } from './data-record.ts';
-import { type DumpedStep, writeDump } from './dump.ts';
+import { type DumpedStep, tryDump } from './dump.ts';
 import { identityHash } from './identity.ts';
 import { type InterruptSignal, interruptExitCodes } from './interrupts.ts';
-import { RunLogger, type RunTotals, type StepRecord } from './logger.ts';
-import { type ResumedRun, resumeRun } from './resume.ts';
-import { EpochSampler, firstPosition, type SamplerPosition } from './sampler.ts';
+import type { RunLogger, RunTotals, StepRecord } from './logger.ts';
+import { agreeOnNext, checkSameParameters, countTogether, shareOf } from './ranks.ts';
+import { besideEach } from './replicas.ts';
+import { type RunStart, startRun } from './run-start.ts';
+import type { EpochSampler, SamplerPosition } from './sampler.ts';
 import { learningRateAt } from './schedule.ts';
 import { formatSpikes, SpikeWatch } from './spikes.ts';
-import { createTrainState, TrainStep } from './step.ts';
+import { expAvgName, expAvgSqName, TrainStep } from './step.ts';
 import {
   checkOptions,
-  flopsOf,
   type TaskBatch,
   type TrainingTask,
   type TrainOptions,
   type TrainOutcome,
 } from './task.ts';
-import { RunValidation } from './validation/run-validation.ts';
-import { cutValidations } from './validation/validation-file.ts';
+import type { RunValidation } from './validation/run-validation.ts';
 
 /** The batches of one step. */
 interface LoadedStep {
   readonly epoch: number;
   readonly names: readonly string[];
   readonly microBatches: readonly (readonly string[])[];
+  /** Of those micro-batches that are of this rank. */
   readonly batches: readonly TaskBatch[];
   readonly next: SamplerPosition;
 }
 
-/** A training under way: its state, its place in the data, its record. */
+/** Inputs of the batches that count: without supervised tokens one adds nothing. */
+const learntFrom = (batches: readonly TaskBatch[]): HostTensorMap[] =>
+  batches.filter((batch) => batch.supervisedTokens > 0).map((batch) => batch.inputs);
+
+/** A training under way: its state, its place in the data, its record. Of several ranks, the first one keeps the record. */
 class Training {
   readonly #task: TrainingTask;
   readonly #options: TrainOptions;
+  readonly #collective: Collective;
   readonly #sampler: EpochSampler;
   readonly #trainStep: TrainStep;
   readonly #state: State;
@@ -58,25 +60,12 @@ class Training {
   /** The next step's batches, loaded while a step runs. */
   #pending: Promise<LoadedStep> | undefined;
 
-  private constructor(
-    task: TrainingTask,
-    options: TrainOptions,
-    start: {
-      readonly sampler: EpochSampler;
-      readonly state: State;
-      readonly logger: RunLogger;
-      readonly validation: RunValidation | undefined;
-      readonly step: number;
-      readonly position: SamplerPosition;
-      readonly totals: RunTotals;
-      readonly skippedSteps: number;
-      readonly checkpoint: string | null;
-    },
-  ) {
+  constructor(task: TrainingTask, options: TrainOptions, start: RunStart) {
     this.#task = task;
     this.#options = options;
+    this.#collective = options.collective ?? single;
     this.#sampler = start.sampler;
-    this.#trainStep = new TrainStep(options.engine, task.stepOptions);
+    this.#trainStep = new TrainStep(options.engine, task.stepOptions, this.#collective);
     this.#state = start.state;
     this.#logger = start.logger;
     this.#validation = start.validation;
@@ -86,65 +75,6 @@ class Training {
     this.#totals = start.totals;
     this.#skippedSteps = start.skippedSteps;
     this.#checkpoint = start.checkpoint;
-  }
-
-  static async open(task: TrainingTask, options: TrainOptions): Promise<Training> {
-    checkOptions(options);
-    const { engine, run, seed, steps, batchSize, accumulation, log } = options;
-    const { names, initialParameters, stepOptions } = task;
-    const sampler = new EpochSampler({
-      ...{ names, seed, batchSize, accumulation },
-      lengthGrouping: options.lengthGrouping ?? null,
-    });
-    let resumed: ResumedRun | undefined;
-    if (run !== null) {
-      checkAdapterDescribed(stepOptions.trainable, run.adapter);
-      resumed = await resumeRun({
-        runFolder: run.folder,
-        resume: run.resume,
-        shapes: stepOptions.trainable,
-        identity: run.identity ?? {},
-        data: run.data,
-        seed,
-        samples: names.length,
-        sampler,
-        steps,
-        validation: options.validation && { ...options.validation, set: options.validation.validator.set },
-      });
-    }
-    const saved = resumed?.checkpoint.state;
-    const step = saved?.step ?? 0;
-    const totals: RunTotals = {
-      tokens: saved?.tokensSeen ?? 0,
-      samples: saved?.samplesSeen ?? 0,
-      seconds: saved?.seconds ?? 0,
-    };
-    const position = saved === undefined ? firstPosition : { epoch: saved.epoch, index: saved.sampler.index };
-    const validation = options.validation && (await RunValidation.open(options.validation, run, step));
-    if (run !== null && validation === undefined) await cutValidations(run.folder, step);
-    const logger = await RunLogger.open({
-      folder: run?.folder ?? null,
-      stream: log?.stream ?? null,
-      every: log?.every ?? 1,
-      label: log?.label,
-      peakFlops: log?.peakFlops,
-      steps,
-      from: { step, totals },
-    });
-    if (resumed !== undefined) {
-      await logger.note(
-        `Resumed from ${resumed.folder}: ${step} of ${steps} steps done, ${totals.samples} samples seen, ` +
-          `sample ${position.index} of ${names.length} in epoch ${position.epoch}; ${steps - step} steps remain.`,
-      );
-    }
-    const state = createTrainState(engine, resumed?.checkpoint.parameters ?? initialParameters, {
-      accumulation,
-      ...(resumed && { moments: resumed.checkpoint.moments }),
-    });
-    const checkpoint = resumed?.folder ?? null;
-    const skippedSteps = saved?.skippedSteps ?? 0;
-    const start = { sampler, state, logger, validation, step, position, totals, skippedSteps, checkpoint };
-    return new Training(task, options, start);
   }
 
   async run(): Promise<TrainOutcome> {
@@ -184,22 +114,28 @@ class Training {
   async #steps(): Promise<InterruptSignal | undefined> {
     const { steps, run, interrupt } = this.#options;
     const validation = this.#validation;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       // Signals and other waiting events get their turn between steps on every engine.
       await setImmediate();
       if (validation?.isDue(this.#step)) await this.#validate(validation);
-      if (this.#step >= steps && !validation?.isDue(this.#step)) return undefined;
-      if (validation?.earlyStop !== undefined) {
+      const { isDone, isStoppedEarly, signal } = await agreeOnNext(this.#collective, {
+        isDone: this.#step >= steps && !validation?.isDue(this.#step),
+        isStoppedEarly: validation?.earlyStop !== undefined,
+        signal: interrupt?.requested,
+      });
+      if (isDone) return undefined;
+      if (isStoppedEarly) {
         await this.#save();
-        await this.#logger.note(`Stopped early after step ${this.#step}: ${validation.earlyStop}.`);
+        await this.#logger.note(`Stopped early after step ${this.#step}: ${validation?.earlyStop}.`);
         return undefined;
       }
-      const signal = interrupt?.requested;
       if (signal !== undefined) {
         await this.#save();
         return signal;
       }
       await this.#oneStep();
+      // Ranks that round differently are found before hours have passed.
+      if (isFirst) await this.#checkRanks();
       if (this.#step === steps || (run !== null && this.#step % run.checkpoint.every === 0)) {
         await this.#save();
       }
@@ -216,7 +152,7 @@ class Training {
     await this.#logger.scalars(this.#step, scalars);
     await this.#logger.note(text);
     if (!done.isBest || run === null) return;
-    await this.#save();
+    await this.#write();
     await validation.markBest(this.#step, run.checkpoint);
   }
 
@@ -231,30 +167,27 @@ class Training {
       // Reported when its turn comes.
       this.#pending.catch(() => undefined);
     }
-    const supervisedTokens = batches.reduce((sum, batch) => sum + batch.supervisedTokens, 0);
+    const { supervisedTokens, tokens, flops } = await countTogether(this.#collective, batches);
     if (supervisedTokens === 0) {
-      throw new InputError(
-        'SUPERVISED_TOKENS_NONE',
-        `Step ${step} has nothing to learn from: no token of its samples is supervised (${listNames(names)}).`,
+      const about = `no token of its samples is supervised (${listNames(names)})`;
+      throw everyRanks(
+        new InputError('SUPERVISED_TOKENS_NONE', `Step ${step} has nothing to learn from: ${about}.`),
       );
     }
     const learningRate = learningRateAt(step, this.#options.schedule);
-    // Without supervised tokens a micro-batch adds nothing.
-    const inputs = batches.filter((batch) => batch.supervisedTokens > 0).map((batch) => batch.inputs);
+    const inputs = learntFrom(batches);
     const settings = {
       supervisedTokens,
       learningRate,
       step: step - this.#skippedSteps,
-      accumulate: this.#options.accumulation > 1,
+      accumulate: this.#options.accumulation * this.#collective.size > 1,
     };
     const { loss, gradNorm, fault } = await this.#trainStep.run(this.#state, inputs, settings);
     if (fault !== undefined) {
       const { supervisedTokens: _, step: update, ...rest } = settings;
       const bad = { ...rest, step, epoch, supervisedTokens, update, loss, gradNorm, fault };
-      await this.#badStep(bad, loaded, inputs);
+      await this.#badStep(bad, loaded);
     }
-    const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
-    const flops = flopsOf(batches);
     const seconds = (performance.now() - started) / 1000;
     this.#step = step;
     this.#position = next;
@@ -282,8 +215,7 @@ class Training {
       DumpedStep,
       'formatVersion' | 'microBatches' | 'seed' | 'engine' | 'samples' | 'lastCheckpoint'
     >,
-    { names, microBatches }: LoadedStep,
-    inputs: readonly HostTensorMap[],
+    { names, microBatches, batches }: LoadedStep,
   ): Promise<void> {
     const { run, seed, engine, onBadNumbers = defaultBadNumbersPolicy } = this.#options;
     const parameters = await this.#parameters();
@@ -291,21 +223,18 @@ class Training {
       (name) => !(parameters[name]!.data as Float32Array).every(Number.isFinite),
     );
     const place = { seed, engine: engine.name, samples: microBatches, lastCheckpoint: this.#checkpoint };
-    const dump =
-      run === null
-        ? undefined
-        : await writeDump(
-            run.folder,
-            { step: { ...step, ...place }, microBatches: inputs, parameters },
-            run.configText,
-          ).then(
-            (folder) => `Written to ${folder}; affectgpt train --replay ${folder} computes it again.`,
-            // The numbers are what counts, also where the disk is full.
-            (error: unknown) =>
-              `Its batch could not be written: ${error instanceof Error ? error.message : error}`,
-          );
+    let dump: string | undefined;
+    if (run !== null && this.#collective.rank === 0) {
+      const all = this.#collective.size === 1 ? batches : await this.#batches(microBatches, step);
+      const dumped = { step: { ...step, ...place }, microBatches: learntFrom(all), parameters };
+      dump = await tryDump(run.folder, dumped, run.configText);
+    }
     const bad = { ...step, names, badParameter, dump, skipped: this.#skippedSteps };
-    await this.#logger.note(skipOrStop(bad, onBadNumbers));
+    try {
+      await this.#logger.note(skipOrStop(bad, onBadNumbers));
+    } catch (error) {
+      throw error instanceof NumericError ? everyRanks(error) : error;
+    }
     this.#skippedSteps++;
   }
 
@@ -316,16 +245,33 @@ class Training {
 
   async #load(position: SamplerPosition, step: number): Promise<LoadedStep> {
     const { epoch, microBatches, next } = this.#sampler.draw(position);
-    const batches = await Promise.all(
-      microBatches.map((names) => this.#task.loadBatch(names, { epoch, step })),
-    );
+    const batches = await this.#batches(shareOf(this.#collective, microBatches), { epoch, step });
     return { epoch, names: microBatches.flat(), microBatches, batches, next };
   }
 
-  /** Saves the state after the last finished step, unless that is saved already or there is no run folder. */
+  #batches(
+    microBatches: readonly (readonly string[])[],
+    at: { readonly epoch: number; readonly step: number },
+  ) {
+    const beside = besideEach(microBatches, this.#options.engine.devices);
+    return Promise.all(microBatches.map((names, i) => this.#task.loadBatch(names, { ...at, ...beside[i] })));
+  }
+
+  /** Saves the state after the last finished step, all ranks having come to the same one. */
   async #save(): Promise<void> {
+    await this.#checkRanks();
+    await this.#write();
+  }
+
+  /** @throws CheckError `RANKS_DRIFTED` */
+  #checkRanks(): Promise<void> {
+    return checkSameParameters(this.#collective, this.#step, () => this.#parameters());
+  }
+
+  /** Writes the checkpoint of the last finished step, unless it is there already or there is no run folder. */
+  async #write(): Promise<void> {
     const { run, seed } = this.#options;
-    if (run === null || this.#savedStep === this.#step) return;
+    if (run === null || this.#savedStep === this.#step || this.#collective.rank > 0) return;
     const identity = run.identity ?? {};
     const state: CheckpointState = {
       formatVersion: checkpointFormatVersion,
@@ -340,12 +286,17 @@ class Training {
       tokensSeen: this.#totals.tokens,
       samplesSeen: this.#totals.samples,
       ...(this.#skippedSteps > 0 && { skippedSteps: this.#skippedSteps }),
+      ...(this.#collective.size > 1 && { ranks: this.#collective.size }),
       seconds: this.#totals.seconds,
       ...(run.data && { dataDigest: dataDigest(run.data) }),
       configHash: identityHash(identity),
       config: { ...identity },
     };
     await this.#logger.sync();
+    const trained = Object.keys(this.#task.stepOptions.trainable);
+    await this.#state.checkReplicas?.(
+      trained.flatMap((name) => [name, expAvgName(name), expAvgSqName(name)]),
+    );
     this.#checkpoint = await saveCheckpoint({
       runFolder: run.folder,
       state,
@@ -373,5 +324,6 @@ class Training {
  * @throws NumericError `LOSS_NOT_FINITE`, `GRADIENT_NOT_FINITE`; no weight and no moment is touched by that step
  */
 export async function train(task: TrainingTask, options: TrainOptions): Promise<TrainOutcome> {
-  return (await Training.open(task, options)).run();
+  checkOptions(options);
+  return new Training(task, options, await startRun(task, options)).run();
 }

@@ -31,6 +31,8 @@ export interface ResumeTerms {
   readonly identity: RunIdentity;
   readonly seed: number;
   readonly steps: number;
+  /** Processes that train together; one where absent. */
+  readonly ranks?: number;
   /** What is told about the samples; not compared where absent. */
   readonly data?: DataRecord | undefined;
   /** Which checkpoints stay: what a kill after the last one kept from being removed goes; nothing does where absent. */
@@ -69,8 +71,8 @@ export async function checkUnused(runFolder: string): Promise<void> {
 
 /** @throws InputError `RESUME_CONFIG_CHANGED`, `RESUME_SEED_CHANGED`, `RESUME_DATA_CHANGED`, `RUN_COMPLETE` */
 async function checkTerms(state: CheckpointState, folder: string, terms: ResumeTerms): Promise<void> {
-  const { identity, seed, steps, data, runFolder, validation } = terms;
-  checkIdentity(state.config, identity, folder);
+  const { identity, seed, steps, data, runFolder, validation, ranks = 1 } = terms;
+  checkIdentity(state.config, identity, folder, { saved: state.ranks ?? 1, current: ranks });
   if (state.rng.seed !== seed) {
     throw new InputError(
       'RESUME_SEED_CHANGED',
@@ -149,4 +151,22 @@ export async function resumeRun(request: ResumeRequest): Promise<ResumedRun | un
   checkNames(checkpoint, found.folder, request);
   await checkTerms(checkpoint.state, found.folder, request);
   return { folder: found.folder, checkpoint };
+}
+
+const ranksText = (ranks: number): string => (ranks === 1 ? '1 process' : `${ranks} ranks`);
+
+/** What is said where a run goes on. */
+export function describeResumption(
+  { folder, checkpoint: { state } }: ResumedRun,
+  { steps, ranks, samples }: { readonly steps: number; readonly ranks: number; readonly samples: number },
+): string {
+  const { step, samplesSeen, sampler, epoch, ranks: before = 1 } = state;
+  const change =
+    ranks === before
+      ? ''
+      : ` It was trained by ${ranksText(before)} until now, and by ${ranksText(ranks)} from here: equal losses need equal train.batchSize x train.accumulation x ranks.`;
+  return (
+    `Resumed from ${folder}: ${step} of ${steps} steps done, ${samplesSeen} samples seen, ` +
+    `sample ${sampler.index} of ${samples} in epoch ${epoch}; ${steps - step} steps remain.${change}`
+  );
 }

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
+import { type Collective, single } from '../src/collective/collective.ts';
+import { allReduceSum } from '../src/engine/all-reduce.ts';
 import { valueAndGradients } from '../src/engine/gradients.ts';
 import type {
   CompiledFunction,
@@ -6,6 +8,7 @@ import type {
   HostTensor,
   HostTensorMap,
   InputSpec,
+  Recomputation,
   State,
   TensorMap,
   WeightSource,
@@ -18,6 +21,7 @@ import {
   globalNorm,
   squareSums,
 } from './adamw.ts';
+import { replicaRounds } from './replicas.ts';
 import { type StepResult, type StepSettings, stepResult } from './step-result.ts';
 
 /** Everything that determines an optimizer step as a graph. */
@@ -34,6 +38,8 @@ export interface StepOptions {
   readonly clipNorm: number | null;
   /** Whether trainable tensors that the loss does not reach decay all the same (PyTorch skips them). */
   readonly decayUnusedParameters: boolean;
+  /** Parts of the model that an engine may compute again for the backward pass; none where absent. */
+  readonly segmentOf?: Recomputation['segmentOf'];
 }
 
 /** Names of the parameters that have a gradient, in their order. */
@@ -43,6 +49,8 @@ const reached = (gradients: Readonly<Record<string, tf.Tensor | null>>): string[
 /** Names of the optimizer's tensors in the state, beside the parameters themselves. */
 export const expAvgName = (parameter: string): string => `exp_avg:${parameter}`;
 export const expAvgSqName = (parameter: string): string => `exp_avg_sq:${parameter}`;
+/** Devices of an engine that train together. */
+const devicesOf = ({ devices = 1 }: Engine): number => devices;
 const gradientName = (parameter: string): string => `grad:${parameter}`;
 
 /**
@@ -81,24 +89,32 @@ export function createTrainState(
   for (const [name, { shape }] of Object.entries(parameters)) {
     for (const moment of [expAvgName(name), expAvgSqName(name)])
       entries[moment] = moments[moment] ?? zeros(shape);
-    if (accumulation > 1) entries[gradientName(name)] = zeros(shape);
+    if (accumulation > 1 || devicesOf(engine) > 1) entries[gradientName(name)] = zeros(shape);
   }
-  return engine.createState(entries);
+  return engine.createState(entries, { replicated: true });
 }
 
 /**
  * One optimizer step over one or several micro-batches. A single micro-batch runs as one graph (forward, backward,
  * AdamW); several run as gradient graphs that add up, and one that applies. Both use the gradient of the loss sum
  * divided by the number of supervised tokens of the whole step.
+ *
+ * Where the engine has several devices, micro-batches are spread over them (`replicaRounds`): each device adds up the
+ * gradients of its own, and the graph that applies adds those of all devices first, so that all make the same update.
  */
 export class TrainStep {
   readonly #engine: Engine;
   readonly #options: StepOptions;
+  readonly #collective: Collective;
   readonly #compiled = new Map<string, Promise<CompiledFunction>>();
+  /** The gradients one after the other, as ranks exchange them. */
+  #flat: Float32Array | undefined;
 
-  constructor(engine: Engine, options: StepOptions) {
+  /** @param collective the processes that train together: gradients are added up over all of them */
+  constructor(engine: Engine, options: StepOptions, collective: Collective = single) {
     this.#engine = engine;
     this.#options = options;
+    this.#collective = collective;
   }
 
   /**
@@ -118,7 +134,7 @@ export class TrainStep {
       biasCorrection2Sqrt: scalar(corrections.biasCorrection2Sqrt),
     };
     const lossWeight = scalar(1 / supervisedTokens);
-    if (!accumulate) {
+    if (!accumulate && devicesOf(this.#engine) === 1 && this.#collective.size === 1) {
       const outputs = await (await this.#fused()).run(
         { ...microBatches[0]!, ...schedule, lossWeight },
         state,
@@ -150,7 +166,8 @@ export class TrainStep {
     supervisedTokens: number,
   ): Promise<{ readonly loss: number; readonly gradients: HostTensorMap }> {
     const loss = await this.#addUp(state, microBatches, scalar(1 / supervisedTokens));
-    const sums = await state.read(this.#order.map(gradientName));
+    const isShared = this.#collective.size > 1;
+    const sums = await (isShared ? state.read(this.#order.map(gradientName)) : this.#sums(state));
     await this.#clearSums(state);
     const gradients = Object.fromEntries(this.#order.map((name) => [name, sums[gradientName(name)]!]));
     return { loss, gradients };
@@ -158,13 +175,67 @@ export class TrainStep {
 
   /** Leaves the sums of the gradients in the state. @returns the loss */
   async #addUp(state: State, microBatches: readonly HostTensorMap[], lossWeight: HostTensor) {
-    let loss = 0;
-    for (const [index, batch] of microBatches.entries()) {
-      const keep = scalar(index === 0 ? 0 : 1);
-      const outputs = await (await this.#accumulate()).run({ ...batch, lossWeight, keep }, state);
-      loss += outputs.loss!.data[0]!;
+    const losses = new Float64Array(microBatches.length);
+    const compiled = await this.#accumulate();
+    for (const [round, turns] of replicaRounds(microBatches, devicesOf(this.#engine)).entries()) {
+      const keep = scalar(round === 0 ? 0 : 1);
+      const inputs = turns.map(({ index, isFiller }) => ({
+        ...microBatches[index]!,
+        lossWeight: isFiller ? scalar(0) : lossWeight,
+        keep,
+      }));
+      const outputs =
+        inputs.length === 1 ? [await compiled.run(inputs[0]!, state)] : await compiled.runAll!(inputs, state);
+      for (const [device, { index, isFiller }] of turns.entries()) {
+        if (!isFiller) losses[index] = outputs[device]!.loss!.data[0]!;
+      }
     }
-    return loss;
+    const loss = losses.reduce((sum, one) => sum + one, 0);
+    return this.#collective.size === 1 ? loss : this.#exchange(state, loss, microBatches.length > 0);
+  }
+
+  /**
+   * Adds loss and sums of gradients up over all ranks; the state of each then holds the same.
+   *
+   * @param hasSums false where this rank had no micro-batch: what its state holds is of an earlier step
+   * @returns the loss
+   */
+  async #exchange(state: State, loss: number, hasSums: boolean): Promise<number> {
+    const tensors = this.#order.map((name) => [gradientName(name), this.#options.trainable[name]!] as const);
+    const lengths = tensors.map(([, shape]) => shape.reduce((product, size) => product * size, 1));
+    this.#flat ??= new Float32Array(lengths.reduce((sum, length) => sum + length, 0));
+    const flat = this.#flat;
+    const begins = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
+    const sums = hasSums ? await this.#sums(state) : undefined;
+    if (sums === undefined) flat.fill(0);
+    else for (const [i, [name]] of tensors.entries()) flat.set(sums[name]!.data as Float32Array, begins[i]!);
+    const losses = Float64Array.of(loss);
+    await this.#collective.allReduce(losses, flat);
+    for (const [i, [name, shape]] of tensors.entries()) {
+      const data = flat.subarray(begins[i]!, begins[i]! + lengths[i]!);
+      await state.write({ [name]: { dtype: 'float32', shape, data } });
+    }
+    return losses[0]!;
+  }
+
+  /** The sums of the gradients, of all devices together. */
+  async #sums(state: State): Promise<HostTensorMap> {
+    const names = this.#order.map(gradientName);
+    if (devicesOf(this.#engine) === 1) return state.read(names);
+    const compiled = await this.#once('sums', () =>
+      this.#engine.compile(
+        (tensors) => ({
+          outputs: Object.fromEntries(names.map((name) => [name, allReduceSum(tensors.state[name]!)])),
+        }),
+        {
+          name: `${this.#options.name}.sums`,
+          inputs: {},
+          state: this.#stateSpecs(gradientName),
+          replicated: true,
+        },
+      ),
+    );
+    return compiled.run({}, state);
   }
 
   async #clearSums(state: State): Promise<void> {
@@ -239,7 +310,7 @@ export class TrainStep {
   }
 
   #fused(): Promise<CompiledFunction> {
-    const { name, inputs, weights } = this.#options;
+    const { name, inputs, weights, segmentOf } = this.#options;
     return this.#once('fused', () =>
       this.#engine.compile(
         (tensors) => {
@@ -253,13 +324,14 @@ export class TrainStep {
           inputs: { ...inputs, ...scheduleInputs, lossWeight: scalarSpec },
           state: this.#stateSpecs((parameter) => parameter, expAvgName, expAvgSqName),
           weights,
+          ...(segmentOf && { recomputation: { segmentOf, result: 'loss' } }),
         },
       ),
     );
   }
 
   #accumulate(): Promise<CompiledFunction> {
-    const { name, inputs, weights } = this.#options;
+    const { name, inputs, weights, segmentOf } = this.#options;
     return this.#once('accumulate', () =>
       this.#engine.compile(
         (tensors) => {
@@ -278,6 +350,8 @@ export class TrainStep {
           inputs: { ...inputs, lossWeight: scalarSpec, keep: scalarSpec },
           state: this.#stateSpecs((parameter) => parameter, gradientName),
           weights,
+          ...(segmentOf && { recomputation: { segmentOf, result: 'loss' } }),
+          replicated: true,
         },
       ),
     );
@@ -285,6 +359,11 @@ export class TrainStep {
 
   /** The tensors that the loss reaches, known once the gradient graph has been traced. */
   #order: readonly string[] = [];
+
+  /** The sum over all devices; what ranks have exchanged is that already. */
+  #reduced(sum: tf.Tensor): tf.Tensor {
+    return devicesOf(this.#engine) === 1 || this.#collective.size > 1 ? sum : allReduceSum(sum);
+  }
 
   #apply(): Promise<CompiledFunction> {
     return this.#once('apply', async () => {
@@ -294,7 +373,7 @@ export class TrainStep {
           const gradients = Object.fromEntries(
             Object.keys(this.#options.trainable).map((name) => [
               name,
-              this.#order.includes(name) ? tensors.state[gradientName(name)]! : null,
+              this.#order.includes(name) ? this.#reduced(tensors.state[gradientName(name)]!) : null,
             ]),
           );
           const { next, outputs } = this.#update(tensors.state, gradients, tensors.inputs);
@@ -304,6 +383,7 @@ export class TrainStep {
           name: `${this.#options.name}.apply`,
           inputs: scheduleInputs,
           state: this.#stateSpecs((parameter) => parameter, expAvgName, expAvgSqName, gradientName),
+          replicated: true,
         },
       );
     });

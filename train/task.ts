@@ -1,3 +1,4 @@
+import type { Collective } from '../src/collective/collective.ts';
 import type { Engine, HostTensorMap } from '../src/engine/types.ts';
 import { InputError } from '../src/errors.ts';
 import type { BadNumbersPolicy } from './bad-step.ts';
@@ -32,6 +33,17 @@ export function flopsOf(batches: readonly TaskBatch[]): number | undefined {
   );
 }
 
+/** The step that a micro-batch belongs to. */
+export interface TaskBatchPlace {
+  readonly epoch: number;
+  readonly step: number;
+  /**
+   * Samples of the micro-batches that the devices of the engine compute together, this one's among them; absent on one
+   * device. They go together only where they have the same sizes: a task whose sizes can be chosen makes them so.
+   */
+  readonly beside?: readonly (readonly string[])[];
+}
+
 /** What is trained, whatever the model: a loss, its parameters, and samples by name. */
 export interface TrainingTask {
   readonly stepOptions: StepOptions;
@@ -39,10 +51,7 @@ export interface TrainingTask {
   readonly initialParameters: HostTensorMap;
   readonly names: readonly string[];
   /** The batch of these samples: a function of its arguments alone, since a resumed run asks again. */
-  loadBatch(
-    names: readonly string[],
-    at: { readonly epoch: number; readonly step: number },
-  ): Promise<TaskBatch>;
+  loadBatch(names: readonly string[], at: TaskBatchPlace): Promise<TaskBatch>;
 }
 
 /** Where a run is kept. */
@@ -63,9 +72,11 @@ export interface RunOptions {
 
 export interface TrainOptions {
   readonly engine: Engine;
+  /** The processes that train together; absent, this one does alone. */
+  readonly collective?: Collective;
   /** Optimizer steps of the whole run, those done before a resumption included. */
   readonly steps: number;
-  /** Samples of a micro-batch, and micro-batches of a step. */
+  /** Samples of a micro-batch, and micro-batches that each rank adds to a step. */
   readonly batchSize: number;
   readonly accumulation: number;
   /** Absent or null, samples meet by chance. */

@@ -11,7 +11,7 @@ const [fewestRuns, mostRuns, longestSeconds] = [2, 14, 0.2];
 
 /**
  * Floating-point operations a second that an engine reaches in one large matrix product with float32 numbers, at its own
- * thread count: what a training step is compared with (model FLOPs utilisation, Chowdhery et al. 2022, against a
+ * thread count, on all of its devices at once: what a training step is compared with (model FLOPs utilisation, Chowdhery et al. 2022, against a
  * measured peak instead of the one in a data sheet). Takes about a fifth of a second.
  */
 export async function measurePeakFlops(engine: Engine): Promise<number> {
@@ -27,6 +27,7 @@ export async function measurePeakFlops(engine: Engine): Promise<number> {
       name: 'peak',
       inputs: { left: { dtype: 'float32', shape: ['rows', size] } },
       weights: { right: matrix(size) },
+      replicated: true,
     },
   );
   try {
@@ -39,7 +40,7 @@ export async function measurePeakFlops(engine: Engine): Promise<number> {
       if (run >= fewestRuns && before - started > 1000 * longestSeconds) break;
       await product.run({ left });
       const seconds = (performance.now() - before) / 1000;
-      best = Math.max(best, (2 * rows * size * size) / seconds);
+      best = Math.max(best, ((engine.devices ?? 1) * 2 * rows * size * size) / seconds);
       if (seconds < quickSeconds && rows < mostRows) {
         rows *= 2;
         left = matrix(rows);

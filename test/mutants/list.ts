@@ -4,6 +4,7 @@ import { evaluationMutants } from './list/evaluation.ts';
 import { fileMutants } from './list/files.ts';
 import { modelMutants } from './list/model.ts';
 import { randomMutants } from './list/random.ts';
+import { rankMutants } from './list/ranks.ts';
 import { trainingMutants } from './list/training.ts';
 import type { Mutant } from './mutant.ts';
 
@@ -13,6 +14,7 @@ export const mutants: readonly Mutant[] = [
   ...fileMutants,
   ...randomMutants,
   ...trainingMutants,
+  ...rankMutants,
   ...modelMutants,
   ...dataMutants,
   ...evaluationMutants,

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { machine } from '../bench/machine.ts';
+import { machine } from '../../src/bench/machine.ts';
 import type { Verdict } from './run.ts';
 
 const cell = (text: string): string =>

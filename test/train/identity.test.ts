@@ -46,6 +46,35 @@ describe('runIdentity', () => {
     );
   });
 
+  describe('under another number of ranks', () => {
+    const perRank = (batchSize: number, ...set: string[]) => identity(`train.batchSize=${batchSize}`, ...set);
+    const check =
+      (saved: [number, number], current: [number, number], ...set: string[]) =>
+      () =>
+        checkIdentity(perRank(saved[0], ...set), perRank(current[0], ...set), 'runs/a', {
+          saved: saved[1],
+          current: current[1],
+        });
+
+    it('lets a run go on with as many samples in a step, or with the same settings', () => {
+      expect(check([3, 2], [6, 1])).not.toThrow();
+      expect(check([3, 2], [2, 3], 'train.lengthGrouping=50')).not.toThrow();
+      expect(check([3, 2], [3, 1])).not.toThrow();
+      expect(check([3, 2], [3, 4])).not.toThrow();
+    });
+
+    it('refuses other samples in a step that other settings make', () => {
+      expect(check([3, 2], [4, 1])).toThrow('train.batchSize x train.accumulation was 3 and is now 4');
+      expect(check([3, 2], [4, 2])).toThrow('was 3 and is now 4');
+    });
+
+    it('refuses other samples in a step where their order depends on it', () => {
+      expect(check([3, 2], [3, 1], 'train.lengthGrouping=50')).toThrow(
+        'train.batchSize x train.accumulation x ranks was 6 and is now 3, on which the order of samples depends',
+      );
+    });
+  });
+
   it('does not depend on the order of keys', () => {
     const reversed = Object.fromEntries(Object.entries(original).reverse());
     expect(identityHash(reversed)).toBe(identityHash(original));

@@ -152,6 +152,14 @@ describe('lines for people', () => {
     expect(pipe.written[1]).toMatch(/RSS \d+\.\d\d GB \(peak \d+\.\d\d\)/);
   });
 
+  it('count what is to come beside steps, as validations are', async () => {
+    const pipe = stream(false);
+    const secondsBesideSteps = (step: number) => (step < 3 ? 0 : 60);
+    await logSteps([1, 2, 3], { stream: pipe, every: 1, steps: 5, secondsBesideSteps });
+    expect(pipe.written[1]).toContain('ETA 6s');
+    expect(pipe.written[2]).toContain('ETA 1m 04s');
+  });
+
   it('are not written without a stream', async () => {
     await expect(logSteps([1, 2], {})).resolves.toBeUndefined();
   });

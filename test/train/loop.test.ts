@@ -1,8 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createEngine } from '../../src/engine/engines.ts';
 import type { Engine, HostTensorMap } from '../../src/engine/types.ts';
+import { cacheVariable } from '../../src/engine/xla/executable-cache.ts';
 import { findResumable } from '../../train/checkpoint-folders.ts';
 import type { Interrupt, InterruptSignal } from '../../train/interrupts.ts';
 import type { StepRecord } from '../../train/logger.ts';
@@ -11,6 +12,9 @@ import type { Schedule } from '../../train/schedule.ts';
 import type { RunOptions, TrainingTask, TrainOptions, TrainOutcome } from '../../train/task.ts';
 import { temporaryFolder } from '../io/temporary-folder.ts';
 import { maxAbsDifference } from '../support/fixture.ts';
+import { hasOpenvino } from '../support/openvino.ts';
+import { hasTensorflow } from '../support/tensorflow.ts';
+import { hasXla } from '../support/xla.ts';
 import { tinyAdapter, tinyDecoderTask, tinyLineTask } from './tiny-tasks.ts';
 
 let engine: Engine;
@@ -81,33 +85,50 @@ const numbers = (records: readonly StepRecord[]) =>
   }));
 
 describe('a run that is stopped and resumed', () => {
-  it.each([1, 2])('equals the uninterrupted one bit for bit, accumulation %i', async (accumulation) => {
-    // 7 samples: epochs end within and at the end of a step, before and after the stop.
-    const task = tinyDecoderTask(7);
-    const whole = await trained(task, { accumulation });
-    expect(whole.records).toHaveLength(20);
-    expect(new Set(whole.records.map(({ epoch }) => epoch)).size).toBeGreaterThan(4);
+  const engines = [
+    ...(['onnxruntime', 'wasm'] as const),
+    ...(hasXla ? (['xla'] as const) : []),
+    ...(hasOpenvino ? (['openvino'] as const) : []),
+    ...(hasTensorflow ? (['tensorflow'] as const) : []),
+  ];
+  const cases = engines.flatMap((type) => [1, 2].map((accumulation) => ({ type, accumulation })));
 
-    const folder = await temporaryFolder();
-    const { interrupt, onStep } = interruptAt(10, 'SIGTERM');
-    const first = await trained(task, { accumulation, run: runIn(folder), interrupt, onStep });
-    expect(first.outcome).toMatchObject({
-      status: 'interrupted',
-      signal: 'SIGTERM',
-      exitCode: 143,
-      step: 10,
-    });
-    expect((await findResumable(folder))?.step).toBe(10);
-    const second = await trained(task, { accumulation, run: runIn(folder) });
-    expect(second.outcome).toMatchObject({ status: 'done', signal: null, exitCode: 0, step: 20 });
-    expect(second.records[0]!.step).toBe(11);
+  afterEach(() => void vi.unstubAllEnvs());
 
-    expect(numbers([...first.records, ...second.records])).toEqual(numbers(whole.records));
-    expect(bits(second.outcome.parameters)).toEqual(bits(whole.outcome.parameters));
-    expect(bits(first.outcome.parameters)).not.toEqual(bits(whole.outcome.parameters));
-    const lines = (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trim().split('\n');
-    expect(lines.map((line) => JSON.parse(line).loss)).toEqual(whole.records.map(({ loss }) => loss));
-  });
+  it.each(cases)(
+    'equals the uninterrupted one bit for bit on $type, accumulation $accumulation',
+    async ({ type, accumulation }) => {
+      vi.stubEnv(cacheVariable, await temporaryFolder());
+      const engine = await createEngine({ type, threads: 1 });
+      // 7 samples: epochs end within and at the end of a step, before and after the stop. XLA compiles for each size of a
+      // batch: there it is one.
+      const task = type === 'xla' ? tinyDecoderTask(8, 1e-8, true) : tinyDecoderTask(7);
+      const whole = await trained(task, { engine, accumulation });
+      expect(whole.records).toHaveLength(20);
+      expect(new Set(whole.records.map(({ epoch }) => epoch)).size).toBeGreaterThan(4);
+
+      const folder = await temporaryFolder();
+      const { interrupt, onStep } = interruptAt(10, 'SIGTERM');
+      const first = await trained(task, { engine, accumulation, run: runIn(folder), interrupt, onStep });
+      expect(first.outcome).toMatchObject({
+        status: 'interrupted',
+        signal: 'SIGTERM',
+        exitCode: 143,
+        step: 10,
+      });
+      expect((await findResumable(folder))?.step).toBe(10);
+      const second = await trained(task, { engine, accumulation, run: runIn(folder) });
+      expect(second.outcome).toMatchObject({ status: 'done', signal: null, exitCode: 0, step: 20 });
+      expect(second.records[0]!.step).toBe(11);
+
+      expect(numbers([...first.records, ...second.records])).toEqual(numbers(whole.records));
+      expect(bits(second.outcome.parameters)).toEqual(bits(whole.outcome.parameters));
+      expect(bits(first.outcome.parameters)).not.toEqual(bits(whole.outcome.parameters));
+      const lines = (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trim().split('\n');
+      expect(lines.map((line) => JSON.parse(line).loss)).toEqual(whole.records.map(({ loss }) => loss));
+    },
+    180_000,
+  );
 
   it('goes back to the last checkpoint after a crash and does the lost steps again', async () => {
     const task = tinyLineTask(5);

@@ -29,12 +29,12 @@ export const tinyAdapter: AdapterDescription = { settings, baseModel: 'tiny' };
 
 const int32 = (data: Int32Array, shape: number[]): HostTensor => ({ dtype: 'int32', shape, data });
 
-/** A text of 4 to 8 tokens of which 1 to 5 are supervised, from its name. */
-function sequence(name: string): { ids: number[]; labels: number[] } {
+/** A text of 4 to 8 tokens of which 1 to 5 are supervised, from its name; of 6 and 3 where all are to be of a size. */
+function sequence(name: string, isOfOneSize: boolean): { ids: number[]; labels: number[] } {
   const random = new RandomGenerator(5).split(name);
-  const length = 4 + random.integer(5);
+  const length = isOfOneSize ? 6 : 4 + random.integer(5);
   const ids = Array.from({ length }, () => random.integer(config.vocabSize));
-  const prompt = length - 1 - random.integer(length - 3);
+  const prompt = isOfOneSize ? 3 : length - 1 - random.integer(length - 3);
   return { ids, labels: ids.map((id, i) => (i < prompt ? ignoredLabel : id)) };
 }
 
@@ -42,8 +42,9 @@ function sequence(name: string): { ids: number[]; labels: number[] } {
  * A one-layer Qwen2 decoder that learns texts through LoRA with dropout on all seven projections, and its last norm.
  *
  * @param eps of AdamW
+ * @param isOfOneSize whether all texts are, as suits an engine that compiles for each size
  */
-export function tinyDecoderTask(samples: number, eps = 1e-8): TrainingTask {
+export function tinyDecoderTask(samples: number, eps = 1e-8, isOfOneSize = false): TrainingTask {
   const weights = initDecoderWeights(config, 3);
   const adapter = initAdapter(adapterTensorShapes(decoderTensorShapes(config), settings), 2);
   const initialParameters: HostTensorMap = { ...adapter, 'model.norm.weight': weights['model.norm.weight']! };
@@ -75,7 +76,7 @@ export function tinyDecoderTask(samples: number, eps = 1e-8): TrainingTask {
     initialParameters,
     names: Array.from({ length: samples }, (_, i) => `text-${i}`),
     loadBatch: async (names, { epoch, step }) => {
-      const texts = names.map((name) => sequence(`${name} in epoch ${epoch}`));
+      const texts = names.map((name) => sequence(`${name} in epoch ${epoch}`, isOfOneSize));
       const tokens = Math.max(...texts.map(({ ids }) => ids.length));
       const shape = [names.length, tokens];
       const rows = (row: (text: (typeof texts)[number]) => number[], padding: number) =>

@@ -10,6 +10,7 @@ import { InputError } from '../../src/errors.ts';
 import { trainableShapes } from '../../src/runtime/affectgpt.ts';
 import { modelShapes } from '../../src/runtime/model-shapes.ts';
 import { affectGptStepOptions, recordsLocation } from '../configured.ts';
+import type { StepOptions } from '../step.ts';
 import { planValidation } from '../validation/plan.ts';
 import { checkpointBytes, checkpointsAtMost, featureBytesPerSample, freeBytes } from './disk.ts';
 import { type BatchSize, forecastMemory, validationGraphs } from './memory.ts';
@@ -79,15 +80,12 @@ const fullSize = ({ train, model }: Config): BatchSize => ({
 });
 
 /**
- * Forecast from shapes alone: no weight is read and nothing runs.
- * @throws InputError `MODEL_SHAPES_UNKNOWN`, and those of reading records that are there
+ * The optimizer step of a configured model of which nothing but shapes is known. Frozen weights have two bytes a number,
+ * as they are published.
  */
-export async function forecastFromShapes(config: Config): Promise<DryRunReport> {
-  const { config: model, visualParameters, audioParameters } = await modelShapes(config);
-  const data = await countSamples(config);
+export function stepFromShapes(config: Config, model: AffectGptConfig): StepOptions {
   const trainable = trainableShapes(config, model);
   const all = { ...decoderTensorShapes(model.decoder), ...fusionTensorShapes(model.fusion) };
-  // As published, in two bytes a number.
   const weights = Object.fromEntries(
     Object.entries(all)
       .filter(([name]) => !(name in trainable))
@@ -96,6 +94,16 @@ export async function forecastFromShapes(config: Config): Promise<DryRunReport> 
         { storage: 'BF16', shape, file: '', begin: 0, end: 0 },
       ]),
   );
+  return affectGptStepOptions(config, { config: model, trainable, weights });
+}
+
+/**
+ * Forecast from shapes alone: no weight is read and nothing runs.
+ * @throws InputError `MODEL_SHAPES_UNKNOWN`, and those of reading records that are there
+ */
+export async function forecastFromShapes(config: Config): Promise<DryRunReport> {
+  const { config: model, visualParameters, audioParameters } = await modelShapes(config);
+  const data = await countSamples(config);
   return {
     dryRun: 'shapes',
     parameters: parametersOf(countParts(config, model, { visual: visualParameters, audio: audioParameters })),
@@ -103,7 +111,7 @@ export async function forecastFromShapes(config: Config): Promise<DryRunReport> 
     tokens: null,
     steps: null,
     memory: await forecastMemory({
-      step: affectGptStepOptions(config, { config: model, trainable, weights }),
+      step: stepFromShapes(config, model),
       accumulate: config.train.accumulation > 1,
       at: fullSize(config),
       moreGraphs: validationGraphs(config.train),

@@ -103,6 +103,16 @@ function diskLines({ disk }: DryRunReport): string[] {
   ];
 }
 
+/** What the time of a training holds beside steps. */
+function validationNote(validations: NonNullable<DryRunReport['time']>['validations']): string {
+  if (validations === null || validations.count === 0) return '';
+  const { count, seconds } = validations;
+  const what = `${count} ${count === 1 ? 'validation' : 'validations'}`;
+  return seconds === null
+    ? `, without ${what}: what one takes is not known before the first has run`
+    : `, ${what} of ${formatDuration(seconds)} each included`;
+}
+
 function timeLines({ steps, time }: DryRunReport): string[] {
   if (steps === null || time === null) return ['Time', '  not measured without models'];
   const { engine, firstSeconds, medianSeconds, widestSeconds, loss } = steps;
@@ -116,7 +126,7 @@ function timeLines({ steps, time }: DryRunReport): string[] {
     'Time',
     `  a step on ${engine}: ${milliseconds(medianSeconds)} (median of three), the first ${milliseconds(firstSeconds)}, the widest batch ${milliseconds(widestSeconds)}; first loss ${loss.toFixed(4)}`,
     ...features,
-    `  training: ${formatLong(time.trainingSeconds)}`,
+    `  training: ${formatLong(time.trainingSeconds)}${validationNote(time.validations)}`,
   ];
 }
 

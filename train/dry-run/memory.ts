@@ -1,6 +1,7 @@
 import os from 'node:os';
 import type { Config } from '../../src/config/schema.ts';
-import type { WeightSource } from '../../src/engine/types.ts';
+import { rematerialise } from '../../src/engine/ir/passes/rematerialise.ts';
+import { leanBytes, leanShare, sharedWeightBytes } from '../../src/engine/onnxruntime/memory.ts';
 import type { StepOptions } from '../step.ts';
 import { peakActivationBytes, stepGraphs } from './activations.ts';
 import { countElements } from './parameters.ts';
@@ -38,26 +39,25 @@ export interface MemoryForecast {
 
 /**
  * What onnxruntime needs beyond what shapes say, found from measured peaks of a LoRA step (r = 16, 2 threads, weights
- * in bf16 files): 4 layers of 896 with 16, 128 and 512 tokens a sample 964, 1,298 and 2,758 MB; Qwen2.5-0.5B with 16,
- * 128 and 256 tokens 5,732, 8,182 and 10,532 MB.
+ * in bf16 files): 4 layers of 896 with 16, 128 and 512 tokens a sample 942, 1,248 and 2,573 MB; Qwen2.5-0.5B, which
+ * saves memory (see `leanBytes`), with 16, 128 and 256 tokens 2,718, 2,905 and 3,082 MB.
  */
 export const onnxruntimeFactors = {
   /** The program before the model: Node.js, tfjs, onnxruntime. */
   program: 250e6,
-  /** Float32 copies of a frozen weight, beside its mapped file: as cast and folded, and packed for matrix products. */
-  weightCopies: 2,
+  /** Of a frozen weight, beside its float32 form in a mapped file: packed for matrix products. */
+  packedCopies: 1.17,
   /** Bytes taken for each byte of values that are needed at the same time: buffers of several sizes, kept for reuse. */
-  activationFactor: 2,
-  /** Buffers an entry of the state: one that is read, one that is written. */
-  stateBuffers: 2,
+  activationFactor: 2.2,
+  /** The same where memory is saved: what is counted as alive is partly the same buffer. */
+  leanActivationFactor: 0.6,
+  /** An operation of a graph, where there are enough of them to matter. */
+  node: 11e3,
+  /** Of an entry of the state: the value before, the one after, and where onnxruntime computes it. */
+  stateBuffers: 3,
 } as const;
 
 const bytesOfFloat = 4;
-
-function storedBytes(weight: WeightSource): number {
-  const count = weight.shape.reduce((product, size) => product * size, 1);
-  return count * ('dtype' in weight || weight.storage === 'F32' ? bytesOfFloat : 2);
-}
 
 /** Graphs that validations compile: one for the loss, one for the answers. */
 export const validationGraphs = ({ validation }: Config['train']): number =>
@@ -91,13 +91,19 @@ export async function forecastMemory(options: {
   const machineBytes = os.totalmem();
   if (!isOnnxruntime) return { exact, estimate: null, machineBytes };
   const graphs = await stepGraphs(step, { accumulate });
-  const activations = Math.max(...graphs.map((graph) => peakActivationBytes(graph, { ...at })));
-  const { program, weightCopies, activationFactor, stateBuffers } = onnxruntimeFactors;
-  // A weight's file is mapped, so it counts.
-  const stored = Object.values(step.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
-  const weights = stored + (1 + moreGraphs) * weightCopies * exact.frozenWeights;
+  const shared = Math.max(...graphs.map(sharedWeightBytes));
+  const lean = shared > leanBytes;
+  const run = lean ? graphs.map((graph) => rematerialise(graph, leanShare * shared)) : graphs;
+  const activations = Math.max(...run.map((graph) => peakActivationBytes(graph, { ...at })));
+  const factors = onnxruntimeFactors;
+  const { program, packedCopies, stateBuffers } = factors;
+  const activationFactor = lean ? factors.leanActivationFactor : factors.activationFactor;
+  // The float32 form is mapped once, whatever the number of graphs. Validations run forwards only, which is always fast.
+  const packed = packedCopies * exact.frozenWeights * (moreGraphs + (lean ? 0 : 1));
   const state = stateBuffers * (trainable + exact.gradients + exact.moments);
+  const nodes = factors.node * run.reduce((sum, graph) => sum + graph.nodes.length, 0);
   // The values that a run begins with are there beside the state.
-  const total = program + weights + state + trainable + activationFactor * activations;
+  const total =
+    program + exact.frozenWeights + packed + state + trainable + nodes + activationFactor * activations;
   return { exact, estimate: { at, activations, total }, machineBytes };
 }

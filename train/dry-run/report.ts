@@ -51,7 +51,14 @@ export interface DryRunReport {
     readonly checkpoints: DiskNeed;
   };
   readonly time: {
+    /** All steps, and all validations where it is known what one takes. */
     readonly trainingSeconds: number;
+    /** Null where nothing is validated. */
+    readonly validations: {
+      readonly count: number;
+      /** Of one, as those in the run folder took; null where there is none. */
+      readonly seconds: number | null;
+    } | null;
     /** To encode a sample that is not in the cache; null where the inputs need no features. */
     readonly featureSecondsPerSample: number | null;
     /** Where nothing is in the cache yet. */

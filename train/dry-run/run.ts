@@ -3,8 +3,7 @@ import { listFaults } from '../../src/data/records.ts';
 import type { Engine } from '../../src/engine/types.ts';
 import { InputError } from '../../src/errors.ts';
 import type { AffectGpt } from '../../src/runtime/affectgpt.ts';
-import { configuredModels } from '../../src/runtime/configured-models.ts';
-import { locateModel } from '../../src/runtime/model-folder.ts';
+import { lacksModels } from '../../src/runtime/configured-models.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
 import { affectGptTask, openModelAndRecords } from '../configured.ts';
 import { configuredGrouping } from '../length-grouping.ts';
@@ -15,6 +14,7 @@ import { EpochSampler, firstPosition, type LengthGrouping } from '../sampler.ts'
 import { configuredSchedule } from '../schedule.ts';
 import type { TrainingTask } from '../task.ts';
 import { openValidationSamples } from '../validation/open.ts';
+import { secondsOfValidation } from '../validation/validation-file.ts';
 import { diskOf, isOnnxruntime, parametersOf } from './forecast.ts';
 import { forecastMemory, validationGraphs } from './memory.ts';
 import { countParts } from './parameters.ts';
@@ -40,8 +40,7 @@ const median = (values: readonly number[]): number =>
 /** Adds how to do without models to an error about models that are not there. */
 async function withAlternative(config: Config, error: unknown): Promise<unknown> {
   if (!(error instanceof InputError)) return error;
-  const { wanted } = await configuredModels(config);
-  if (Object.values(wanted).every((model) => 'folder' in locateModel(model))) return error;
+  if (!(await lacksModels(config))) return error;
   const hint =
     'affectgpt train --dry-run --shapes-only tells parameters, memory and disk without the models, from shapes alone.';
   return new InputError(error.code, `${error.message}\n${hint}`, { cause: error });
@@ -138,6 +137,16 @@ async function runSteps(
   };
 }
 
+/** How many validations there will be, and what one takes where the run folder has some. */
+async function forecastValidations(
+  { train: { steps, validation }, output }: Config,
+  samples: number,
+): Promise<NonNullable<DryRunReport['time']>['validations']> {
+  if (validation === null) return null;
+  const seconds = await secondsOfValidation(output, samples);
+  return { count: Math.floor(steps / validation.every), seconds: seconds ?? null };
+}
+
 /** Inputs that need no pictures and no sound need no encoder. */
 const needsFeatures = (model: AffectGpt): boolean => model.config.mode.needs.length > 0;
 
@@ -195,6 +204,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
     };
     const perSample = needsFeatures(model) ? featureSeconds : null;
     const validated = validation?.records.length ?? 0;
+    const validations = await forecastValidations(config, validated);
     const data = {
       samples: names.length,
       heldOut: heldOut.length,
@@ -221,7 +231,10 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
       }),
       disk: await diskOf(config, model.config, data),
       time: {
-        trainingSeconds: config.train.steps * steps.medianSeconds,
+        trainingSeconds:
+          config.train.steps * steps.medianSeconds +
+          (validations === null ? 0 : validations.count * (validations.seconds ?? 0)),
+        validations,
         featureSecondsPerSample: perSample,
         featureSecondsAtMost: (perSample ?? 0) * (names.length + validated),
       },

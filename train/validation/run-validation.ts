@@ -133,6 +133,16 @@ export class RunValidation {
     return owes(this.#lines, step, this.#policy.every);
   }
 
+  /** What the validations that are to come take by those that were; 0 before the first. */
+  secondsLeft(step: number, steps: number): number {
+    const { every } = this.#policy;
+    const known = this.#lines.filter(({ set }) => set === this.#validator.set);
+    if (known.length === 0) return 0;
+    const mean = known.reduce((sum, { seconds }) => sum + seconds, 0) / known.length;
+    const coming = Math.floor(steps / every) - Math.floor(step / every);
+    return mean * (coming + (this.isDue(step) ? 1 : 0));
+  }
+
   /** Why the training is to end; undefined where it may go on. */
   get earlyStop(): string | undefined {
     return earlyStopReason(this.#judgement, this.#policy);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../../src/errors.ts';
 import { writeFileAtomic } from '../../src/io/atomic.ts';
+import { readText } from '../../src/io/filesystem.ts';
 import { dropTornLine, readJsonl } from '../../src/io/jsonl.ts';
 import type { ValidationResult } from './validator.ts';
 
@@ -64,6 +65,23 @@ export async function readValidations(runFolder: string): Promise<ValidationLine
     throw error;
   }
   return lines;
+}
+
+/**
+ * What a validation of so many samples took on average in a run; undefined where there was none. Looks only: nothing in the
+ * folder changes, whatever state its file is in.
+ */
+export async function secondsOfValidation(runFolder: string, samples: number): Promise<number | undefined> {
+  const text = await readText(join(runFolder, validationName)).catch(() => '');
+  const seconds = text.split('\n').flatMap((line) => {
+    try {
+      const parsed = lineSchema.safeParse(JSON.parse(line));
+      return parsed.success && parsed.data.samples === samples ? [parsed.data.seconds] : [];
+    } catch {
+      return [];
+    }
+  });
+  return seconds.length === 0 ? undefined : seconds.reduce((sum, one) => sum + one, 0) / seconds.length;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Mutant } from '../mutant.ts';
 
 const loop = 'train/loop.ts';
+const runStart = 'train/run-start.ts';
 const loopTests = ['test/train/loop.test.ts'];
 const checkpointTests = ['test/train/checkpoint.test.ts'];
 
@@ -9,7 +10,7 @@ export const checkpointMutants: readonly Mutant[] = [
   {
     name: 'resume-forgets-position',
     breaks: 'A resumed run begins its epoch again instead of going on at the next sample.',
-    file: loop,
+    file: runStart,
     find: 'index: saved.sampler.index }',
     replace: 'index: 0 }',
     tests: loopTests,
@@ -17,7 +18,7 @@ export const checkpointMutants: readonly Mutant[] = [
   {
     name: 'resume-forgets-epoch',
     breaks: 'A resumed run counts epochs from the first one again.',
-    file: loop,
+    file: runStart,
     find: '{ epoch: saved.epoch, index',
     replace: '{ epoch: 1, index',
     tests: loopTests,
@@ -25,7 +26,7 @@ export const checkpointMutants: readonly Mutant[] = [
   {
     name: 'resume-forgets-moments',
     breaks: "A resumed run begins with the optimizer's moments at zero.",
-    file: loop,
+    file: runStart,
     find: '...(resumed && { moments: resumed.checkpoint.moments }),',
     replace: '',
     tests: loopTests,
@@ -33,7 +34,7 @@ export const checkpointMutants: readonly Mutant[] = [
   {
     name: 'resume-forgets-weights',
     breaks: 'A resumed run trains from the initial parameters.',
-    file: loop,
+    file: runStart,
     find: 'resumed?.checkpoint.parameters ?? initialParameters',
     replace: 'initialParameters',
     tests: loopTests,
@@ -42,7 +43,7 @@ export const checkpointMutants: readonly Mutant[] = [
     name: 'resume-forgets-skipped-steps',
     breaks:
       'A resumed run takes steps that were skipped for bad numbers for updates: bias corrections and limit are wrong.',
-    file: loop,
+    file: runStart,
     find: 'saved?.skippedSteps ?? 0',
     replace: '0',
     tests: ['test/train/bad-numbers.test.ts'],
