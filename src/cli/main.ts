@@ -3,6 +3,7 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import yargs, { type CommandModule } from 'yargs';
 import { packageVersion } from '../config/package-folder.ts';
+import { benchCommand } from './bench.ts';
 import { configCommand } from './config.ts';
 import { dataCommand } from './data.ts';
 import { doctorCommand } from './doctor.ts';
@@ -38,6 +39,7 @@ const COMMANDS = [
   configCommand,
   doctorCommand,
   engineCommand,
+  benchCommand,
 ] as CommandModule[];
 
 /** Options that may be given many times. */

@@ -1,65 +1,21 @@
-import { execFileSync } from 'node:child_process';
 import os from 'node:os';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { engineNames } from '../../src/engine/engines.ts';
-import { benchEncode } from './encode.ts';
+import { commit, machine } from '../../src/bench/machine.ts';
+import { caseCommands } from '../../src/cli/bench.ts';
+import { describeFailure, usageError } from '../../src/cli/errors.ts';
+import { compareCommand } from './compare/command.ts';
 import { benchExportAccuracy, exportAccuracyTable } from './export-accuracy.ts';
 import { measureRules } from './extraction-rules.ts';
-import { benchGenerate } from './generate.ts';
-import { machine } from './machine.ts';
 import { benchScoring } from './mer-unibench-scoring.ts';
-import { type PublishedEncoder, publishedEncoders } from './random-model.ts';
-import { benchTrainStep, trainStepSizes } from './train-step.ts';
 
-/** `npm run bench -- train-step --size s`: one JSON line a case. */
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
-}
-
+/** `npm run bench -- train-step --size s`: the cases of `affectgpt bench`, and those of this folder. */
 const print = (result: object): void => console.log(JSON.stringify({ ...result, commit: commit() }));
 
-await yargs(hideBin(process.argv))
+const parser = yargs(hideBin(process.argv))
   .scriptName('npm run bench --')
-  .option('engine', { choices: engineNames, default: 'onnxruntime' as const })
-  .option('threads', { type: 'number', default: os.availableParallelism() })
-  .command(
-    'train-step',
-    'forward, backward and AdamW of a LoRA step (r = 16 on seven projections, 3 x 128 tokens, 40 supervised each)',
-    (command) =>
-      command
-        .option('size', {
-          choices: trainStepSizes,
-          default: 's' as const,
-          describe: 's: 2 layers of 256; m: 4 layers of 896; l: Qwen2.5-0.5B, read from bf16 files',
-        })
-        .option('runs', { type: 'number', default: 15, describe: 'steps measured after the first' }),
-    async (options) => print(await benchTrainStep(options)),
-  )
-  .command(
-    'encode',
-    'one sample through an encoder of the published shape: 8 frames or 8 clips of 2 s',
-    (command) =>
-      command
-        .option('encoder', {
-          choices: Object.keys(publishedEncoders) as PublishedEncoder[],
-          default: 'clip' as const,
-          describe: 'clip: ViT-L/14; hubert: HuBERT-Large',
-        })
-        .option('runs', { type: 'number', default: 5, describe: 'samples measured after the first' }),
-    async (options) => print(await benchEncode(options)),
-  )
-  .command(
-    'generate',
-    'greedy answers of Qwen2.5-0.5B with adapters: a prompt of 112 tokens, milliseconds a new token',
-    (command) =>
-      command.option('runs', { type: 'number', default: 3, describe: 'answers measured after the first' }),
-    async (options) => print(await benchGenerate(options)),
-  )
+  .option('json', { type: 'boolean', default: true, describe: 'One JSON line a case, else a table' })
+  .command([...caseCommands, compareCommand])
   .command(
     'mer-unibench-scoring',
     'scoring 20,000 answers with open vocabularies on five emotion wheels; one core',
@@ -92,6 +48,7 @@ await yargs(hideBin(process.argv))
           describe: 'folder of a quickstart, or a run in it',
         })
         .option('samples', { type: 'number', default: 50, describe: 'held-out clips to compare logits on' })
+        .option('threads', { type: 'number', default: os.availableParallelism() })
         .option('json', { type: 'boolean', default: false, describe: 'one JSON line a precision' }),
     async ({ run, samples, threads, json }) => {
       const notify = (message: string): void => console.error(message);
@@ -106,4 +63,17 @@ await yargs(hideBin(process.argv))
   )
   .demandCommand(1, 'Name a benchmark.')
   .strict()
-  .parseAsync();
+  // Errors of the command line are yargs' to print, those of a benchmark are printed below.
+  .fail((message, error, args) => {
+    if (error) throw error;
+    args.showHelp();
+    throw usageError(message);
+  });
+
+try {
+  await parser.parseAsync();
+} catch (error) {
+  const { text, exitCode } = describeFailure(error, false);
+  process.stderr.write(text);
+  process.exitCode = exitCode;
+}

@@ -1,8 +1,8 @@
+import { machine, peakMemory, summarise } from '../../src/bench/machine.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import { evaluateSet, type ScoringSettings } from '../../src/eval/mer-unibench/evaluate.ts';
 import { openGrouping } from '../../src/eval/mer-unibench/grouping.ts';
 import type { Prediction } from '../../src/eval/mer-unibench/predictions.ts';
-import { machine, peakMemory, summarise } from './machine.ts';
 
 const sampleCount = 20_000;
 

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { machine } from '../../src/bench/machine.ts';
 import { writeFileAtomic } from '../../src/io/atomic.ts';
-import { machine } from '../bench/machine.ts';
 import type { PointResult } from './matrix.ts';
 
 /** Date, commit, machine and versions that results hold for. */
