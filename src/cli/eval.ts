@@ -2,15 +2,14 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { compareCommand } from './eval-compare.ts';
 import { merUnibenchCommand } from './eval-mer-unibench.ts';
+import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
 
-interface ChoicesArguments {
-  checkpoint: string;
+interface ChoicesArguments extends RunArguments {
   split: string | undefined;
   limit: number | undefined;
   choices: string | undefined;
   output: string | undefined;
   json: boolean;
-  set: string[];
 }
 
 /** `affectgpt eval choices --checkpoint RUN` */
@@ -19,12 +18,7 @@ const choices: CommandModule<object, ChoicesArguments> = {
   describe: 'Classify the samples of a split by the likelihood of each label',
   builder: (args) =>
     args
-      .option('checkpoint', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'Run folder (its latest checkpoint is taken) or one of its checkpoint folders',
-      })
+      .option('checkpoint', checkpointOption)
       .option('split', { type: 'string', requiresArg: true, describe: 'Samples to score; "test" by default' })
       .option('limit', { type: 'number', requiresArg: true, describe: 'Only the first so many of them' })
       .option('choices', {
@@ -39,16 +33,9 @@ const choices: CommandModule<object, ChoicesArguments> = {
           'Where to write figures and scores (.json and .jsonl are added); in the run folder by default',
       })
       .option('json', { type: 'boolean', default: false, describe: 'Print the figures as JSON' })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [] as string[],
-        describe: 'Override a key of the saved configuration, such as --set data.root=DIR',
-      }),
+      .option('set', savedSetOption('data.root=DIR')),
   async handler(args) {
-    const { openRun } = await import('../predict/open-run.ts');
-    const { config: saved, checkpoint } = await openRun(args.checkpoint, args.set);
+    const { config: saved, checkpoint } = await openGivenRun(args);
     const { parseConfig } = await import('../config/load.ts');
     const words = args.choices?.split(',').map((word) => word.trim());
     const settings = { split: args.split, limit: args.limit, choices: words };
@@ -65,7 +52,10 @@ const choices: CommandModule<object, ChoicesArguments> = {
     const plan = await planChoices(config, config.evaluation!);
     const evaluation = await evaluateChoices({
       ...{ config, plan, checkpoint },
-      engine: await createEngine(config.engine, (message) => void process.stderr.write(`${message}\n`)),
+      engine: await createEngine(
+        { ...config.engine, devices: 1 },
+        (message) => void process.stderr.write(`${message}\n`),
+      ),
       notify: (message) => void process.stderr.write(`${message}\n`),
     });
     const run = dirname(dirname(resolve(checkpoint)));

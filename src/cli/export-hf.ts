@@ -1,10 +1,9 @@
 import type { CommandModule } from 'yargs';
+import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
 
-interface HuggingFaceArguments {
-  checkpoint: string;
+interface HuggingFaceArguments extends RunArguments {
   output: string;
   dtype: 'float32' | 'bfloat16' | 'float16';
-  set: string[];
 }
 
 /** What is said of a decoder without an adapter. */
@@ -19,12 +18,7 @@ export const huggingFaceCommand: CommandModule<object, HuggingFaceArguments> = {
   describe: 'Write a trained model in the layouts of transformers and peft',
   builder: (args) =>
     args
-      .option('checkpoint', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'Run folder (its latest checkpoint is taken) or one of its checkpoint folders',
-      })
+      .option('checkpoint', checkpointOption)
       .option('output', {
         type: 'string',
         requiresArg: true,
@@ -36,16 +30,9 @@ export const huggingFaceCommand: CommandModule<object, HuggingFaceArguments> = {
         default: 'float32' as const,
         describe: 'Number format of the merged decoder',
       })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [] as string[],
-        describe: 'Override a key of the saved configuration, such as --set model.llm=FOLDER',
-      }),
+      .option('set', savedSetOption('model.llm=FOLDER')),
   async handler(args) {
-    const { openRun } = await import('../predict/open-run.ts');
-    const { config, checkpoint } = await openRun(args.checkpoint, args.set);
+    const { config, checkpoint } = await openGivenRun(args);
     const { openAffectGpt } = await import('../runtime/affectgpt.ts');
     const { exportHuggingFace } = await import('../export/huggingface/export-huggingface.ts');
     const { files, missing } = await exportHuggingFace(args.output, {

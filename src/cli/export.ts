@@ -1,15 +1,14 @@
 import type { CommandModule } from 'yargs';
 import { usageError } from './errors.ts';
 import { huggingFaceCommand } from './export-hf.ts';
+import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
 
-interface OnnxArguments {
-  checkpoint: string;
+interface OnnxArguments extends RunArguments {
   output: string;
   precision: 'fp32' | 'fp16' | 'int8' | 'int4';
   'keep-adapter': boolean;
   'parity-samples': number;
   'parity-data': string | undefined;
-  set: string[];
 }
 
 /** `affectgpt export onnx --checkpoint RUN --output DIR` */
@@ -18,12 +17,7 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
   describe: 'Write a trained model as ONNX files that run without this program',
   builder: (args) =>
     args
-      .option('checkpoint', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'Run folder (its latest checkpoint is taken) or one of its checkpoint folders',
-      })
+      .option('checkpoint', checkpointOption)
       .option('output', {
         type: 'string',
         requiresArg: true,
@@ -50,20 +44,13 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
         requiresArg: true,
         describe: 'Manifest of samples to compare on; by default those that the run held out',
       })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [] as string[],
-        describe: 'Override a key of the saved configuration, such as --set engine.threads=1',
-      })
+      .option('set', savedSetOption('engine.threads=1'))
       .check(({ 'parity-samples': samples }) => {
         if (Number.isInteger(samples) && samples >= 1) return true;
         throw usageError(`--parity-samples is ${samples}; a whole number from 1 is expected.`);
       }),
   async handler(args) {
-    const { openRun } = await import('../predict/open-run.ts');
-    const { config, checkpoint } = await openRun(args.checkpoint, args.set);
+    const { config, checkpoint } = await openGivenRun(args);
     const { checkExportable, exportOnnx } = await import('../export/export-onnx.ts');
     checkExportable(config, args['keep-adapter']);
     const { describeParity, parityRecords } = await import('../export/parity.ts');
@@ -74,7 +61,7 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
       config,
       checkpoint,
       model: await openAffectGpt(config),
-      engine: await createEngine(config.engine),
+      engine: await createEngine({ ...config.engine, devices: 1 }),
       precision: args.precision,
       keepAdapter: args['keep-adapter'],
       records,

@@ -111,7 +111,7 @@ export async function openExtractor(
     const { createEngine } = await import('../engine/engines.ts');
     return openLocalExtractor({
       ...{ model, option: '--llm-model', cacheFolder, notify },
-      engine: await createEngine(engine, notify),
+      engine: await createEngine({ ...engine, devices: 1 }, notify),
       settings: { seed, ...(temperature !== undefined && { temperature }) },
     });
   }

@@ -4,17 +4,16 @@ import type { CommandModule } from 'yargs';
 import type { SampleRecord } from '../data/records.ts';
 import { InputError } from '../errors.ts';
 import { usageError } from './errors.ts';
+import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
 
-interface PredictArguments {
+interface PredictArguments extends RunArguments {
   clip: string | undefined;
-  checkpoint: string;
   subtitle: string | undefined;
   question: string | undefined;
   data: string | undefined;
   split: string | undefined;
   output: string | undefined;
   json: boolean;
-  set: string[];
   'max-new-tokens': number | undefined;
   temperature: number | undefined;
   'top-p': number | undefined;
@@ -68,12 +67,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
   builder: (args) =>
     args
       .positional('clip', { type: 'string', describe: 'A video file' })
-      .option('checkpoint', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'Run folder (its latest checkpoint is taken) or one of its checkpoint folders',
-      })
+      .option('checkpoint', checkpointOption)
       .option('subtitle', { type: 'string', describe: 'What is said in the clip' })
       .option('question', { type: 'string', describe: 'What to ask; by default for all emotional states' })
       .option('data', {
@@ -96,14 +90,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         default: false,
         describe: 'Print the answer about the clip as JSON',
       })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [] as string[],
-        describe:
-          'Override a key of the saved configuration that answers depend on, such as --set engine.threads=1',
-      })
+      .option('set', savedSetOption('engine.threads=1', ' that answers depend on'))
       .option('max-new-tokens', { type: 'number', describe: 'Longest answer in tokens' })
       .option('temperature', { type: 'number', describe: '0 is greedy; above 0 tokens are drawn' })
       .option('top-p', {
@@ -132,8 +119,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         return true;
       }),
   async handler(args) {
-    const { openRun } = await import('../predict/open-run.ts');
-    const { config: saved, checkpoint } = await openRun(args.checkpoint, args.set);
+    const { config: saved, checkpoint } = await openGivenRun(args);
     await checkSettingsRead(args.set);
     const { parseConfig } = await import('../config/load.ts');
     const settings = {

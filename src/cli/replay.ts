@@ -45,7 +45,7 @@ export async function replay({
   const { loadConfig } = await import('../config/load.ts');
   const { config } = loadConfig({
     config: name,
-    set: [...set, ...(type === undefined ? [] : [`engine.type=${type}`])],
+    set: [...set, ...(type === undefined ? [] : [`engine.type=${type}`, 'engine.devices=1'])],
   });
   const { createEngine } = await import('../engine/engines.ts');
   const { replayConfigured } = await import('../../train/configured.ts');

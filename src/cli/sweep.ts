@@ -124,7 +124,14 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
       const { forecastSweep } = await import('../sweep/forecast.ts');
       const { formatForecast } = await import('../sweep/format-forecast.ts');
       await checkSnapshot(sweep);
-      const forecast = await forecastSweep(sweep, selectPoints(sweep, args.only), {
+      const points = selectPoints(sweep, args.only);
+      // Together, before a process is started for each shape.
+      if (!args['shapes-only']) {
+        const { checkReady } = await import('../sweep/check-ready.ts');
+        const without = '--dry-run --shapes-only tells parameters, memory and disk without the models';
+        await checkReady(points, `\n${without}, from shapes alone.`);
+      }
+      const forecast = await forecastSweep(sweep, points, {
         ...{ shapesOnly: args['shapes-only'], parallel, cores: availableParallelism() },
         ...{ program: thisProgram(), notify },
       });

@@ -30,7 +30,7 @@ export class ClipAnswerer {
 
   /** @throws InputError for whatever is missing or wrong with the models */
   static async open(config: Config, notify: Notify): Promise<ClipAnswerer> {
-    const engine = await createEngine(config.engine);
+    const engine = await createEngine({ ...config.engine, devices: 1 });
     const model = await openAffectGpt(config);
     return new ClipAnswerer(model, new Predictor({ config, model, engine, notify }));
   }

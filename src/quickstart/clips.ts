@@ -98,6 +98,9 @@ export function renderClip(plan: ClipPlan): RenderedClip {
   return { frames: pixels, wave };
 }
 
+/** Name of the manifest in the folder of the clips. */
+export const clipsManifest = 'manifest.jsonl';
+
 export interface WriteClipsOptions {
   /** ffmpeg processes at the same time; drawing goes on meanwhile. */
   readonly processes?: number;
@@ -126,7 +129,7 @@ export async function writeClips(
     }
   };
   await Promise.all(Array.from({ length: processes }, work));
-  const manifest = join(folder, 'manifest.jsonl');
+  const manifest = join(folder, clipsManifest);
   await writeFileAtomic(manifest, plans.map((plan) => `${JSON.stringify(manifestRow(plan))}\n`).join(''));
   return manifest;
 }

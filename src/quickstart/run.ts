@@ -11,6 +11,7 @@ import { createEngine } from '../engine/engines.ts';
 import { InputError } from '../errors.ts';
 import { writeFileAtomic } from '../io/atomic.ts';
 import { EMOTIONS } from './emotions.ts';
+import { KeptParts, partsFile } from './kept-parts.ts';
 import { type QuickstartResult, resultPage, resultTable, type ShownClip } from './report.ts';
 import {
   type Evaluation,
@@ -34,25 +35,36 @@ export interface RunQuickstart {
   readonly stream: OutputStream;
 }
 
-/** What the program wrote into a quickstart's folder before. */
-const made = ['clips', 'models', 'features', ...Object.keys(variants), 'quickstart.html', 'result.json'];
+/** What trainings left in a quickstart's folder, and what they are made of. */
+const results = ['features', ...Object.keys(variants), 'quickstart.html', 'result.json'];
+const parts = ['clips', 'models', partsFile];
+
+/** What the other stages read, and the manifest of the clips. */
+interface Prepared {
+  readonly options: QuickstartOptions;
+  readonly manifest: string;
+}
 
 /**
- * Makes clips and small models alone, for trainings and sweeps of one's own; an earlier quickstart in the folder is replaced.
- * @returns what the other stages read, and the manifest of the clips
+ * Makes clips and small models alone, for trainings and sweeps of one's own. What an earlier call left there whole and made
+ * with the same settings is kept; where anything has to be made, the results of a quickstart in the folder go.
+ *
  * @throws InputError `QUICKSTART_FOLDER` where the folder holds anything else
  */
-export async function prepareQuickstart(
-  run: RunQuickstart,
-): Promise<{ readonly options: QuickstartOptions; readonly manifest: string }> {
+export async function prepareQuickstart(run: RunQuickstart): Promise<Prepared> {
+  checkFolder(run.folder);
+  return makeParts(run);
+}
+
+async function makeParts(run: RunQuickstart): Promise<Prepared> {
   const { seed, stream, threads, scale } = run;
   const folder = resolve(run.folder);
-  await clear(folder);
+  const kept = await KeptParts.open(folder, stream, () => clear(folder, results));
   const engine = await createEngine({ type: 'onnxruntime', ...(threads === undefined ? {} : { threads }) });
   const options: QuickstartOptions = { folder, seed, engine, scale, stream };
-  const manifest = await makeClips(options);
-  await makeModels(options);
-  await makeSweepParts(options, manifest);
+  const manifest = await makeClips(options, kept);
+  await makeModels(options, kept);
+  await makeSweepParts(options, manifest, kept);
   return { options, manifest };
 }
 
@@ -66,7 +78,9 @@ export async function prepareQuickstart(
 export async function runQuickstart(run: RunQuickstart): Promise<QuickstartResult> {
   const started = performance.now();
   const { seed, stream } = run;
-  const { options, manifest } = await prepareQuickstart(run);
+  checkFolder(run.folder);
+  await clear(resolve(run.folder), [...parts, ...results]);
+  const { options, manifest } = await makeParts(run);
   const { folder } = options;
   const trained: Partial<Record<VariantName, TrainedVariant>> = {};
   const evaluated: Partial<Record<VariantName, Evaluation>> = {};
@@ -114,14 +128,18 @@ function summary({ seed, seconds, peakMemoryMb, machine, evaluated, shuffled, ch
   };
 }
 
-async function clear(folder: string): Promise<void> {
-  if (existsSync(folder) && !existsSync(join(folder, 'clips'))) {
+function checkFolder(folder: string): void {
+  const isOurs = [partsFile, 'clips'].some((name) => existsSync(join(folder, name)));
+  if (existsSync(folder) && !isOurs) {
     throw new InputError(
       'QUICKSTART_FOLDER',
       `${folder} exists and is no quickstart of before. Name another folder with --output, or remove it.`,
     );
   }
-  for (const name of made) await rm(join(folder, name), { recursive: true, force: true });
+}
+
+async function clear(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 /** Three pictures of each clip. */

@@ -10,11 +10,12 @@ import { readRecords, splitRecords } from '../data/source.ts';
 import type { Engine } from '../engine/types.ts';
 import { type Prediction, Predictor } from '../predict/predictor.ts';
 import { openAffectGpt } from '../runtime/affectgpt.ts';
-import { planClips, writeClips } from './clips.ts';
+import { clipsManifest, planClips, writeClips } from './clips.ts';
 import { LessonWriter } from './corpus.ts';
 import { EMOTIONS, type Emotion } from './emotions.ts';
+import type { KeptParts } from './kept-parts.ts';
 import { pretrainDecoder } from './pretrain-decoder.ts';
-import { pretrainAudioEncoder, pretrainVisualEncoder } from './pretrain-encoders.ts';
+import { type EncoderPretraining, pretrainAudioEncoder, pretrainVisualEncoder } from './pretrain-encoders.ts';
 import { Random } from './random.ts';
 import { readEmotion } from './text.ts';
 import { trainTokenizer, writeTokenizer } from './tokenizer.ts';
@@ -63,56 +64,65 @@ const progress = (stream: OutputStream, what: string, steps: number) => (step: n
     stream.write(`  ${what}: step ${step} of ${steps}, loss ${loss.toFixed(3)}\n`);
 };
 
+/** Trains a model and writes it into a folder. */
+type ModelMaker = (folder: string, training: EncoderPretraining) => Promise<void>;
+
 /** Makes the clips of both splits. @returns the manifest */
-export async function makeClips({ folder, seed, scale, stream }: QuickstartOptions): Promise<string> {
+export async function makeClips(
+  { folder, seed, scale, stream }: QuickstartOptions,
+  parts: KeptParts,
+): Promise<string> {
+  const { trainSpeakers, testSpeakers } = scale;
   const clips = join(folder, 'clips');
-  const plans = planClips(seed, scale);
-  stream.write(
-    `Making ${plans.length} clips (${scale.trainSpeakers} speakers to train on, ${scale.testSpeakers} others to test with) …\n`,
-  );
-  return writeClips(clips, plans);
+  const settings = { seed, trainSpeakers, testSpeakers };
+  await parts.make({ name: 'clips', settings, places: ['clips'] }, async () => {
+    const plans = planClips(seed, scale);
+    stream.write(
+      `Making ${plans.length} clips (${trainSpeakers} speakers to train on, ${testSpeakers} others to test with) …\n`,
+    );
+    await writeClips(clips, plans);
+  });
+  return join(clips, clipsManifest);
 }
 
 /** Trains the small encoders and the small decoder that stand for the published ones. */
-export async function makeModels({ folder, seed, engine, scale, stream }: QuickstartOptions): Promise<void> {
-  const models = join(folder, 'models');
-  const place = async (name: string): Promise<string> => {
-    const path = join(models, name);
-    await mkdir(path, { recursive: true });
-    return path;
+export async function makeModels(options: QuickstartOptions, parts: KeptParts): Promise<void> {
+  const { folder, seed, engine, scale, stream } = options;
+  const make = (
+    name: string,
+    steps: number,
+    batch: number,
+    what: string,
+    work: ModelMaker,
+  ): Promise<void> => {
+    const place = join('models', name);
+    return parts.make({ name: what, settings: { seed, steps, batch }, places: [place] }, async () => {
+      await mkdir(join(folder, place), { recursive: true });
+      await work(join(folder, place), {
+        ...{ engine, seed, steps, batch },
+        onStep: progress(stream, what, steps),
+      });
+    });
   };
-  stream.write(
-    'Teaching a small image encoder to see brows, eyes and mouths (no emotion label is shown to it) …\n',
-  );
-  await pretrainVisualEncoder(await place('visual'), {
-    engine,
-    seed,
-    steps: scale.visualSteps,
-    batch: 64,
-    onStep: progress(stream, 'image encoder', scale.visualSteps),
+  await make('visual', scale.visualSteps, 64, 'image encoder', (place, training) => {
+    stream.write(
+      'Teaching a small image encoder to see brows, eyes and mouths (no emotion label is shown to it) …\n',
+    );
+    return pretrainVisualEncoder(place, training);
   });
-  stream.write('Teaching a small speech encoder to hear pitch, melody, loudness and tremor (likewise) …\n');
-  await pretrainAudioEncoder(await place('audio'), {
-    engine,
-    seed,
-    steps: scale.audioSteps,
-    batch: 16,
-    onStep: progress(stream, 'speech encoder', scale.audioSteps),
+  await make('audio', scale.audioSteps, 16, 'speech encoder', (place, training) => {
+    stream.write('Teaching a small speech encoder to hear pitch, melody, loudness and tremor (likewise) …\n');
+    return pretrainAudioEncoder(place, training);
   });
-  stream.write('Teaching a small decoder the language of prompts and answers, from text alone …\n');
-  const decoder = await place('decoder');
-  const lessons = new LessonWriter(new Random(seed, 'vocabulary'));
-  const texts = Array.from({ length: 1500 }, () => lessons.next()).flatMap(({ prompt, answer }) => [
-    prompt,
-    `${answer}###`,
-  ]);
-  await writeTokenizer(decoder, trainTokenizer(texts));
-  await pretrainDecoder(decoder, {
-    engine,
-    seed,
-    steps: scale.decoderSteps,
-    batch: 16,
-    onStep: progress(stream, 'decoder', scale.decoderSteps),
+  await make('decoder', scale.decoderSteps, 16, 'decoder', async (place, training) => {
+    stream.write('Teaching a small decoder the language of prompts and answers, from text alone …\n');
+    const lessons = new LessonWriter(new Random(seed, 'vocabulary'));
+    const texts = Array.from({ length: 1500 }, () => lessons.next()).flatMap(({ prompt, answer }) => [
+      prompt,
+      `${answer}###`,
+    ]);
+    await writeTokenizer(place, trainTokenizer(texts));
+    await pretrainDecoder(place, training);
   });
 }
 

@@ -1,7 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { writeFileAtomic } from '../io/atomic.ts';
+import { sha256File } from '../io/checksum.ts';
 import { readText } from '../io/filesystem.ts';
+import type { KeptParts } from './kept-parts.ts';
 import { pretrainAudioEncoder, pretrainVisualEncoder } from './pretrain-encoders.ts';
 import { Random } from './random.ts';
 import type { QuickstartOptions } from './stages.ts';
@@ -19,24 +21,32 @@ type Row = Readonly<Record<string, unknown>> & { readonly labels: readonly strin
 export async function makeSweepParts(
   { folder, seed, engine }: QuickstartOptions,
   manifest: string,
+  parts: KeptParts,
 ): Promise<void> {
-  for (const [name, make] of [
-    ['visual-untrained', pretrainVisualEncoder],
-    ['audio-untrained', pretrainAudioEncoder],
+  for (const [name, what, make] of [
+    ['visual-untrained', 'untrained image encoder', pretrainVisualEncoder],
+    ['audio-untrained', 'untrained speech encoder', pretrainAudioEncoder],
   ] as const) {
-    const place = join(folder, 'models', name);
-    await mkdir(place, { recursive: true });
-    await make(place, { engine, seed, steps: 0, batch: 1 });
+    const place = join('models', name);
+    await parts.make({ name: what, settings: { seed }, places: [place] }, async () => {
+      await mkdir(join(folder, place), { recursive: true });
+      await make(join(folder, place), { engine, seed, steps: 0, batch: 1 });
+    });
   }
-  const rows = (await readText(manifest))
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Row);
-  const { unfiltered, filtered } = withWrongDescriptions(rows, seed);
-  for (const [name, kept] of Object.entries({ unfiltered, filtered })) {
-    const text = kept.map((row) => `${JSON.stringify(row)}\n`).join('');
-    await writeFileAtomic(join(dirname(manifest), `${name}.jsonl`), text);
-  }
+  const settings = { seed, wrongShare, manifest: await sha256File(manifest) };
+  const names = ['unfiltered', 'filtered'] as const;
+  const places = names.map((name) => join('clips', `${name}.jsonl`));
+  await parts.make({ name: 'manifests with wrong descriptions', settings, places }, async () => {
+    const rows = (await readText(manifest))
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Row);
+    const changed = withWrongDescriptions(rows, seed);
+    for (const [i, name] of names.entries()) {
+      const text = changed[name].map((row) => `${JSON.stringify(row)}\n`).join('');
+      await writeFileAtomic(join(folder, places[i]!), text);
+    }
+  });
 }
 
 /**

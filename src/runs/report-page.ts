@@ -170,10 +170,13 @@ function environmentSection({ environments }: RunRecord): string {
 function environmentRows(one: Environment): [string, string | undefined][] {
   const { engine, packages, cores, memoryBytes, git } = one;
   const threads = engine.threads === null ? '' : `, ${engine.threads} threads`;
+  const devices = engine.devices === undefined ? '' : `, ${engine.devices} devices`;
+  const precision = engine.precision === undefined ? '' : `, ${engine.precision}`;
   return [
     ['affectgpt', one.affectgpt],
     ['node', one.node],
-    ['engine', `${engine.name}${threads}`],
+    ['engine', `${engine.name}${precision}${threads}${devices}`],
+    ['library', engine.library && `${engine.library.file} (${engine.library.version})`],
     ...Object.entries(packages),
     ['ffmpeg', one.ffmpeg ?? 'none'],
     ['system', one.os],

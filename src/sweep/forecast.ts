@@ -10,6 +10,7 @@ import { InputError } from '../errors.ts';
 import { modelShapes } from '../runtime/model-shapes.ts';
 import { type FeatureSet, featureSets } from './effective.ts';
 import type { Sweep, SweepPoint } from './load.ts';
+import { PointFaults } from './point-faults.ts';
 import { type PointState, pointState } from './point-state.ts';
 import type { Program } from './processes.ts';
 import { threadsOf } from './run.ts';
@@ -103,10 +104,12 @@ export async function forecastSweep(
   const { parallel, cores, shapesOnly, notify } = options;
   const threads = threadsOf(cores, parallel);
   const reports = new Map<string, DryRunReport>();
-  const faults: string[] = [];
+  const faults = new PointFaults(points.length);
+  const seen = new Set<string>();
   for (const point of points) {
     const shape = shapeOf(point);
-    if (reports.has(shape)) continue;
+    if (seen.has(shape)) continue;
+    seen.add(shape);
     if (!shapesOnly) notify(`Dry run of ${point.id}.`);
     try {
       const report = shapesOnly
@@ -115,12 +118,14 @@ export async function forecastSweep(
       reports.set(shape, report);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      faults.push(`${point.id}: error[${error.code}]: ${error.message}`);
+      const alike = points.filter((other) => shapeOf(other) === shape);
+      faults.add(
+        alike.map(({ id }) => id),
+        error,
+      );
     }
   }
-  if (faults.length > 0) {
-    throw new InputError('SWEEP_NOT_READY', `Points of this sweep cannot be trained.\n${faults.join('\n')}`);
-  }
+  faults.throwAny();
   const reportOf = (point: SweepPoint) => reports.get(shapeOf(point))!;
   const forecasts = await Promise.all(points.map((point) => forecastPoint(point, reportOf(point))));
   const due = points.flatMap((point, i) =>
@@ -190,12 +195,17 @@ function featureSeconds(
 }
 
 async function forecastPoint(point: SweepPoint, report: DryRunReport): Promise<PointForecast> {
-  const { steps, memory, disk, parameters } = report;
+  const { steps, memory, disk, parameters, time } = report;
   const { checkpoint, steps: wanted } = point.config.train;
   return {
     id: point.id,
     state: (await pointState(point)).state,
-    seconds: steps === null ? null : steps.firstSeconds + (wanted - 1) * steps.medianSeconds,
+    seconds:
+      steps === null
+        ? null
+        : steps.firstSeconds +
+          (wanted - 1) * steps.medianSeconds +
+          (time?.validations?.count ?? 0) * (time?.validations?.seconds ?? 0),
     memoryBytes: Math.max(steps?.memory.peakBytes ?? 0, memory.estimate?.total ?? 0) || null,
     diskBytes: (checkpoint.keep + 1) * disk.checkpoint.total,
     trainableParameters: parameters.trainable,

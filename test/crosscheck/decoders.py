@@ -4,17 +4,7 @@ import math
 from pathlib import Path
 
 import torch
-from fixture_folder import (
-    DTYPES,
-    FixtureFolder,
-    in_double,
-    randomise,
-    rounded_to,
-    saved_tensors,
-    usual_rule,
-    write_config,
-    write_weights,
-)
+from fixture_folder import FixtureFolder, draw_weights, in_double, saved_tensors, usual_rule, write_model
 
 IGNORED = -100
 
@@ -127,22 +117,18 @@ def decided_prompt(model, generator: torch.Generator, vocabulary: int, length: i
     raise SystemExit("no prompt has a clear answer")
 
 
-def write_model(folder: Path, config, model, variant: dict, architecture: str) -> None:
-    dtype = DTYPES[variant.get("dtype", "float32")]
-    layout = variant.get("layout", "safetensors")
-    tensors = saved_tensors(model, dtype)
+def write_decoder(folder: Path, config, model, variant: dict, architecture: str) -> None:
+    tensors = saved_tensors(model, variant)
     # A torch file holds the tied one, too: a second view of the same numbers.
-    if config.tie_word_embeddings and layout.endswith("torch"):
+    if config.tie_word_embeddings and variant.get("layout", "safetensors").endswith("torch"):
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
-    write_weights(folder, tensors, layout)
-    write_config(folder, config, architecture, form=variant.get("form", "published"))
+    write_model(folder, tensors, config, architecture, variant)
 
 
 def make_decoder(folder: Path, kind: str, variant: dict, seed: int) -> None:
     family = variant.get("family", kind)
     config, model = build(family, variant.get("config", {}))
-    randomise(model, seed, rule(config.tie_word_embeddings))
-    rounded_to(model, DTYPES[variant.get("dtype", "float32")])
+    draw_weights(model, seed, rule(config.tie_word_embeddings), variant)
     double = in_double(model)
     generator = torch.Generator().manual_seed(seed + 1)
     rows, tokens = variant.get("rows", 2), variant.get("tokens", 13)
@@ -158,7 +144,7 @@ def make_decoder(folder: Path, kind: str, variant: dict, seed: int) -> None:
             "generate.tokens: greedy after prompt_ids; generate.step_logits row i gave token i, from the cached run.",
         ],
     )
-    write_model(folder, config, model, variant, architecture)
+    write_decoder(folder, config, model, variant, architecture)
     for name, tensor in data.items():
         fixture.add_input(name, tensor)
     last = f"layers.{config.num_hidden_layers - 1}."
@@ -217,12 +203,11 @@ def make_lora(folder: Path, kind: str, variant: dict, seed: int) -> None:
     from peft import LoraConfig, get_peft_model
 
     config, base = build(variant.get("family", "qwen2"), variant.get("config", {"tie_word_embeddings": True}))
-    randomise(base, seed, rule(config.tie_word_embeddings))
-    rounded_to(base, DTYPES[variant.get("dtype", "float32")])
+    draw_weights(base, seed, rule(config.tie_word_embeddings), variant)
     architecture = type(base).__name__
     training = {"steps": 5, "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.05, **variant.get("training", {})}
     folder.mkdir(parents=True, exist_ok=True)
-    write_model(folder, config, base, variant, architecture)
+    write_decoder(folder, config, base, variant, architecture)
     rank, alpha = variant.get("rank", 4), variant.get("alpha", 8)
     targets = variant.get("targets", ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
     lora = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=targets, bias="none", task_type="CAUSAL_LM",

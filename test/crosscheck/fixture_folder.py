@@ -100,12 +100,17 @@ class FixtureFolder:
         write_json(self.folder / "golden.json", {**self.golden, "tensors": self.described})
 
 
-def saved_tensors(model, dtype: torch.dtype, prefix: str = "") -> dict[str, torch.Tensor]:
+def stored_dtype(variant: dict) -> torch.dtype:
+    return DTYPES[variant.get("dtype", "float32")]
+
+
+def saved_tensors(model, variant: dict) -> dict[str, torch.Tensor]:
     """Under the names of published files, which only `save_pretrained` knows: a class may call its parameters otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         stored = load_file(str(Path(folder) / "model.safetensors"))
-    return {prefix + name: tensor.to(dtype) for name, tensor in stored.items()}
+    prefix = variant.get("prefix", "")
+    return {prefix + name: tensor.to(stored_dtype(variant)) for name, tensor in stored.items()}
 
 
 def write_weights(folder: Path, tensors: dict[str, torch.Tensor], layout: str = "safetensors") -> None:
@@ -178,6 +183,12 @@ def write_config(folder: Path, config, architecture: str, *, form: str = "publis
             write_json(folder / f"config.{other}.json", forms[other])
 
 
+def write_model(folder: Path, tensors: dict[str, torch.Tensor], config, architecture: str, variant: dict) -> None:
+    """Weights and `config.json` as the variant has them."""
+    write_weights(folder, tensors, variant.get("layout", "safetensors"))
+    write_config(folder, config, architecture, form=variant.get("form", "published"), others=variant.get("forms", True))
+
+
 # ---------------------------------------------------------------------------------------------------- random weights
 
 def randomise(model: torch.nn.Module, seed: int, rule) -> None:
@@ -205,11 +216,12 @@ def usual_rule(name: str, parameter: torch.nn.Parameter) -> tuple[float, float]:
     return 0.0, (1.7 if is_query_or_key else 1.0) / math.sqrt(fan_in)
 
 
-def rounded_to(model: torch.nn.Module, dtype: torch.dtype) -> None:
-    """Rounds all weights as a file of that type does; the model goes on in single precision."""
+def draw_weights(model: torch.nn.Module, seed: int, rule, variant: dict) -> None:
+    """`randomise`, then rounds all weights as a file of the variant's type does; the model goes on in single precision."""
+    randomise(model, seed, rule)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(parameter.to(dtype).to(parameter.dtype))
+            parameter.copy_(parameter.to(stored_dtype(variant)).to(parameter.dtype))
 
 
 def in_double(model: torch.nn.Module) -> torch.nn.Module:

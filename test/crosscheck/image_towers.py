@@ -5,19 +5,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from fixture_folder import (
-    DTYPES,
-    FixtureFolder,
-    in_double,
-    published_form,
-    randomise,
-    rounded_to,
-    saved_tensors,
-    usual_rule,
-    write_config,
-    write_json,
-    write_weights,
-)
+from fixture_folder import FixtureFolder, draw_weights, in_double, published_form, saved_tensors, usual_rule, write_json, write_model
 
 CLIP_NORM = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 IMAGENET_NORM = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -122,20 +110,17 @@ def make_clip(folder: Path, kind: str, variant: dict, seed: int) -> None:
         config = CLIPVisionConfig(**vision)
         config._attn_implementation = "eager"
         model = CLIPVisionModelWithProjection(config).eval()
-    randomise(model, seed, tower_rule)
-    dtype = DTYPES[variant.get("dtype", "float32")]
-    rounded_to(model, dtype)
+    draw_weights(model, seed, tower_rule, variant)
     architecture = type(model).__name__
     fixture = FixtureFolder(folder, kind, f"CLIP image tower {variant}", f"transformers.{architecture}", seed, [
         "image_features: projected, not L2-normalised. last_hidden_state is before the post-norm.",
         "pixel_values and resized_u8: the image processor with Pillow, to the byte.",
     ])
-    tensors = saved_tensors(model, dtype)
+    tensors = saved_tensors(model, variant)
     if variant.get("position_ids", whole):
         count = model.vision_model.embeddings.position_embedding.weight.shape[0]
         tensors["vision_model.embeddings.position_ids"] = torch.arange(count)[None]
-    write_weights(folder, tensors, variant.get("layout", "safetensors"))
-    write_config(folder, config, architecture, form=variant.get("form", "published"))
+    write_model(folder, tensors, config, architecture, variant)
     if whole:
         # As files of 2021 call the parts.
         renamed = {"vision_config": "vision_config_dict", "text_config": "text_config_dict"}
@@ -177,17 +162,14 @@ def make_siglip(folder: Path, kind: str, variant: dict, seed: int) -> None:
         config._attn_implementation = "eager"
         model = SiglipVisionModel(config).eval()
         tower = lambda given: given
-    randomise(model, seed, tower_rule)
-    dtype = DTYPES[variant.get("dtype", "float32")]
-    rounded_to(model, dtype)
+    draw_weights(model, seed, tower_rule, variant)
     architecture = type(model).__name__
     fixture = FixtureFolder(folder, kind, f"SigLIP image tower {variant}", f"transformers.{architecture}", seed, [
         "features = hidden_states[-1] (before post_layernorm) averaged over the patches.",
         "pixel_values: resized to height x width without a crop.",
     ])
     # transformers 4 wrote a tower alone with the name of the part before it.
-    write_weights(folder, saved_tensors(model, dtype, variant.get("prefix", "")), variant.get("layout", "safetensors"))
-    write_config(folder, config, architecture, form=variant.get("form", "published"))
+    write_model(folder, saved_tensors(model, variant), config, architecture, variant)
     settings = {"norm": HALF_NORM, "size": {"height": size, "width": size}, **variant.get("processor", {})}
     pixels = prepare(fixture, "SiglipImageProcessor", settings, variant, seed)
 
@@ -208,19 +190,16 @@ def make_dinov2(folder: Path, kind: str, variant: dict, seed: int) -> None:
     config = Dinov2Config(**settings)
     config._attn_implementation = "eager"
     model = Dinov2Model(config).eval()
-    randomise(model, seed, tower_rule)
-    dtype = DTYPES[variant.get("dtype", "float32")]
-    rounded_to(model, dtype)
+    draw_weights(model, seed, tower_rule, variant)
     architecture = variant.get("architecture", "Dinov2Model")
     fixture = FixtureFolder(folder, kind, f"DINOv2 {variant}", "transformers.Dinov2Model", seed, [
         "features = hidden_states[-1] (before the final norm) averaged over all tokens, class token included.",
         "last_hidden_state is after the final norm. Positions are interpolated from image_size to the crop.",
     ])
-    tensors = saved_tensors(model, dtype, variant.get("prefix", ""))
+    tensors = saved_tensors(model, variant)
     if "prefix" in variant:
         tensors |= {"classifier.weight": torch.zeros(2, 2 * config.hidden_size), "classifier.bias": torch.zeros(2)}
-    write_weights(folder, tensors, variant.get("layout", "safetensors"))
-    write_config(folder, config, architecture, form=variant.get("form", "published"))
+    write_model(folder, tensors, config, architecture, variant)
     crop = variant.get("crop", (56, 56))
     processor = {"norm": IMAGENET_NORM, "size": {"shortest_edge": 64}, "do_center_crop": True, "crop_size": {"height": crop[0], "width": crop[1]},
                  **variant.get("processor", {})}

@@ -3,17 +3,7 @@
 from pathlib import Path
 
 import torch
-from fixture_folder import (
-    DTYPES,
-    FixtureFolder,
-    in_double,
-    randomise,
-    rounded_to,
-    saved_tensors,
-    usual_rule,
-    write_config,
-    write_weights,
-)
+from fixture_folder import FixtureFolder, draw_weights, in_double, saved_tensors, usual_rule, write_model
 
 
 def make_qformer(folder: Path, kind: str, variant: dict, seed: int) -> None:
@@ -27,21 +17,18 @@ def make_qformer(folder: Path, kind: str, variant: dict, seed: int) -> None:
     config = Blip2QFormerConfig(**settings)
     config._attn_implementation = "eager"
     model = Blip2QFormerModel(config).eval()
-    randomise(model, seed, usual_rule)
-    dtype = DTYPES[variant.get("dtype", "float32")]
-    rounded_to(model, dtype)
+    draw_weights(model, seed, usual_rule, variant)
     fixture = FixtureFolder(folder, kind, f"Q-Former {variant}", "transformers.Blip2QFormerModel", seed, [
         "queries [1,K,d] are expanded to the batch. Gradients are of sum(last_hidden_state * cotangent).",
         "Upstream checkpoints call layernorm bert.embeddings.LayerNorm and attention.attention attention.self.",
     ])
-    tensors = saved_tensors(model, dtype)
+    tensors = saved_tensors(model, variant)
     if variant.get("names") == "upstream":
         def renamed(name: str) -> str:
             name = name.replace("attention.attention.", "attention.self.")
             return "bert." + (name.replace("layernorm.", "embeddings.LayerNorm.") if name.startswith("layernorm.") else name)
         tensors = {renamed(name): tensor for name, tensor in tensors.items()}
-    write_weights(folder, tensors, variant.get("layout", "safetensors"))
-    write_config(folder, config, "Blip2QFormerModel", others=variant.get("forms", True))
+    write_model(folder, tensors, config, "Blip2QFormerModel", variant)
 
     generator = torch.Generator().manual_seed(seed + 1)
     batch, queries, length = variant.get("sizes", (2, 6, 11))

@@ -5,18 +5,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from fixture_folder import (
-    DTYPES,
-    FixtureFolder,
-    in_double,
-    randomise,
-    rounded_to,
-    saved_tensors,
-    usual_rule,
-    write_config,
-    write_json,
-    write_weights,
-)
+from fixture_folder import FixtureFolder, draw_weights, in_double, saved_tensors, usual_rule, write_json, write_model
 
 OLDER_NAMES = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 
@@ -79,9 +68,7 @@ def make_speech(folder: Path, kind: str, variant: dict, seed: int) -> None:
     config = getattr(transformers, f"{stem}Config")(**settings)
     config._attn_implementation = "eager"
     model = getattr(transformers, f"{stem}Model")(config).eval()
-    randomise(model, seed, speech_rule(settings))
-    dtype = DTYPES[variant.get("dtype", "float32")]
-    rounded_to(model, dtype)
+    draw_weights(model, seed, speech_rule(settings), variant)
 
     fixture = FixtureFolder(folder, kind, f"{stem} {variant}", f"transformers.{stem}Model", seed, [
         "input_values: each clip normalised by itself; input_values_joint: one mean and variance over all clips. No attention mask.",
@@ -89,20 +76,19 @@ def make_speech(folder: Path, kind: str, variant: dict, seed: int) -> None:
         "features = mean of hidden_states[-4:] then mean over time; features_joint the same from input_values_joint.",
         "With stable layer norm the last entry of hidden_states is after the encoder's final layer norm, as in transformers 4.",
     ])
-    prefix = variant.get("prefix", "")
-    tensors = saved_tensors(model, dtype, prefix)
-    if prefix:
+    tensors = saved_tensors(model, variant)
+    if "prefix" in variant:
         tensors |= {"lm_head.weight": torch.zeros(32, config.hidden_size), "lm_head.bias": torch.zeros(32)}
     older = tensors
     for new, old in OLDER_NAMES.items():
         older = {name.replace(new, old): tensor for name, tensor in older.items()}
     layout = variant.get("layout", "safetensors")
-    write_weights(folder, older if layout.endswith("torch") else tensors, layout)
+    architecture = variant.get("architecture", f"{stem}Model")
+    write_model(folder, older if layout.endswith("torch") else tensors, config, architecture, variant)
     if kind != "data2vec_audio" and layout == "safetensors":
         from safetensors.torch import save_file
 
         save_file({name: tensor.contiguous() for name, tensor in older.items()}, str(folder / "model.weight_g.safetensors"), {"format": "pt"})
-    write_config(folder, config, variant.get("architecture", f"{stem}Model"), form=variant.get("form", "published"))
     preprocessor = {
         "do_normalize": True, "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "padding_side": "right",
         "padding_value": 0, "return_attention_mask": True, "sampling_rate": 16000, **variant.get("preprocessor", {}),

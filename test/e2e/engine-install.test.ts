@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../src/cli/main.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { pluginEngines } from '../../src/install/wheels.ts';
+import { commandInFolder } from '../support/command-output.ts';
 import { IndexServer, sha256, wheelOf } from '../support/index-server.ts';
 
 const library = createHash('shake256', { outputLength: 300_000 }).digest();
@@ -22,40 +21,22 @@ vi.mock('../../src/install/wheels.ts', async (load) => {
   return { ...original, pluginEngines: engines };
 });
 
-const written = { out: '', err: '' };
 let server: IndexServer;
-let folder: string;
-
-async function run(...argv: string[]) {
-  Object.assign(written, { out: '', err: '' });
-  return { exitCode: await main(['engine', ...argv]), ...written };
-}
-
 beforeAll(async () => {
   server = await IndexServer.start();
 });
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'affectgpt-engine-'));
-  vi.stubEnv('AFFECTGPT_ENGINES', join(folder, 'engines'));
-  vi.stubEnv('PIP_INDEX_URL', server.url.replace('://', '://me:hidden@'));
-  for (const name of ['PIP_NO_INDEX', 'PIP_CONFIG_FILE']) vi.stubEnv(name, '');
   server.seen.length = 0;
-  for (const [stream, key] of [
-    [process.stdout, 'out'],
-    [process.stderr, 'err'],
-  ] as const) {
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written[key] += String(text);
-      return true;
-    });
-  }
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
 });
 afterAll(() => server.stop());
+
+const command = commandInFolder('engine', (folder) => ({
+  AFFECTGPT_ENGINES: join(folder, 'engines'),
+  PIP_INDEX_URL: server.url.replace('://', '://me:hidden@'),
+  ...{ PIP_NO_INDEX: '', PIP_CONFIG_FILE: '' },
+}));
+const { run } = command;
+const engines = () => join(command.folder, 'engines');
 
 describe.skipIf(file === undefined)('affectgpt engine', () => {
   it('refuses a wheel that is not the pinned one, and installs nothing', async () => {
@@ -64,17 +45,17 @@ describe.skipIf(file === undefined)('affectgpt engine', () => {
     expect({ exitCode, out }).toEqual({ exitCode: 2, out: '' });
     expect(err).toMatch(/^error\[INDEX_HASH\]: .*Nothing was downloaded/m);
     expect(err).not.toContain('hidden');
-    expect(existsSync(join(folder, 'engines'))).toBe(false);
+    expect(existsSync(engines())).toBe(false);
   });
 
   it('installs, lists and removes an engine', async () => {
     const pinned = { file: file!, bytes: content.length, sha256: sha256(content) };
-    const { pluginEngines: engines } = await import('../../src/install/wheels.ts');
-    Object.assign(engines.find(({ name }) => name === 'xla-cpu')!.wheels, { [system]: pinned });
+    const { pluginEngines: offered } = await import('../../src/install/wheels.ts');
+    Object.assign(offered.find(({ name }) => name === 'xla-cpu')!.wheels, { [system]: pinned });
     server.projects[real.project] = { [file!]: content };
     const { exitCode, out, err } = await run('install', 'xla-cpu');
     expect({ exitCode, err }).toMatchObject({ exitCode: 0 });
-    const place = join(folder, 'engines', `xla-cpu-${real.version}`);
+    const place = join(engines(), `xla-cpu-${real.version}`);
     expect(out).toBe(`${join(place, real.library)}\n`);
     expect(err).toContain(`${file}  ${(content.length / 1000).toFixed(1)} kB of`);
     expect(err).toContain(`xla-cpu ${real.version} is installed.`);
@@ -84,7 +65,7 @@ describe.skipIf(file === undefined)('affectgpt engine', () => {
     expect((await run('list')).out).toContain(`xla-cpu ${real.version}  installed 20`);
     expect(JSON.parse((await run('list', '--json')).out)).toMatchObject([{ name: 'xla-cpu' }]);
     expect((await run('remove', 'xla-cpu')).out).toBe(`${place}\n`);
-    expect(readdirSync(join(folder, 'engines'))).toEqual(['.downloads']);
+    expect(readdirSync(engines())).toEqual(['.downloads']);
     expect(await run('remove', 'xla-cpu')).toMatchObject({
       exitCode: 2,
       err: expect.stringContaining('error[ENGINE_NOT_INSTALLED]'),

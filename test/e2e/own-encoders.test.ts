@@ -125,6 +125,45 @@ describe('an own encoder with a fault', () => {
     },
   );
 
+  it('does not hide what else is wrong, in a dry run either', async () => {
+    const unreadable = path('own', 'unreadable.yaml');
+    await writeFile(unreadable, 'modality: visual\noutput: [\n');
+    const lost = await place(
+      path('clips', 'lost.jsonl'),
+      `${JSON.stringify({ ...rows[0], video: 'lost.mp4' })}\n`,
+    );
+    const settings = {
+      'model.llm': 'org/llm',
+      'model.visualEncoder': { type: 'transformers', model: unreadable },
+      'model.audioEncoder': { type: 'transformers', model: 'org/hubert' },
+      'data.manifest': lost,
+      output: path('refused'),
+    };
+    const trained = await run(...train(settings));
+    const dry = await run(...train(settings), '--dry-run');
+    for (const { err, exitCode } of [trained, dry]) {
+      expect(err).toMatch(/error\[NOT_READY\]/);
+      expect(err).toContain('model.llm "org/llm"');
+      expect(err).toContain('model.audioEncoder.model "org/hubert"');
+      expect(err).toMatch(/unreadable\.yaml:\d+ {2}not valid YAML/);
+      expect(err).toContain('lost.mp4');
+      expect(exitCode).toBe(2);
+    }
+    expect(dry.err).toContain('--shapes-only');
+  });
+
+  it('of sound is told together with that of pictures', async () => {
+    const of = async (modality: 'visual' | 'audio') => {
+      const output = { name: 'features', pooling: 'none' };
+      const text = stringify({ ...described[modality], output });
+      return { type: 'onnx', model: await place(path('own', `${modality}-wrong.yaml`), text) };
+    };
+    const { err } = await refused(await of('visual'), { 'model.audioEncoder': await of('audio') });
+    expect(err).toMatch(/error\[NOT_READY\]/);
+    expect(err).toMatch(/"features" is no output of .*clip\.onnx/);
+    expect(err).toMatch(/"features" is no output of .*hubert\.onnx/);
+  });
+
   it('is refused where the type wants a description and a model is named', async () => {
     const { exitCode, err } = await refused({ type: 'onnx', model: path('models', 'visual') });
     expect(err).toMatch(/error\[CONFIG_INVALID\]/);

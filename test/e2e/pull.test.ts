@@ -1,10 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../src/cli/main.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { formatBytes, PullProgressDisplay } from '../../src/cli/pull-progress.ts';
 import { findModelFolder } from '../../src/runtime/model-folder.ts';
+import { commandInFolder } from '../support/command-output.ts';
 import { faults, HubServer } from '../support/hub-server.ts';
 
 const commit = 'a'.repeat(40);
@@ -13,46 +12,20 @@ const model = (content: Buffer) => ({
   revisions: { main: commit, v2: commit },
   files: { 'config.json': { content: Buffer.from('{}') }, 'model.safetensors': { content, lfs: true } },
 });
-const written = { out: '', err: '' };
 let server: HubServer;
-let folder: string;
-
-async function run(...argv: string[]) {
-  Object.assign(written, { out: '', err: '' });
-  return { exitCode: await main(['pull', ...argv]), ...written };
-}
-
 beforeAll(async () => {
   server = await HubServer.start();
   Object.assign(server.models, { 'org/llm': model(weights), 'org/sound': model(Buffer.from('sound')) });
 });
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'affectgpt-pull-'));
-  for (const [name, value] of Object.entries({
-    HF_ENDPOINT: server.endpoint,
-    HF_HOME: folder,
-    HF_TOKEN: '',
-  })) {
-    vi.stubEnv(name, value);
-  }
-  for (const name of ['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'HUGGING_FACE_HUB_TOKEN', 'HF_HUB_OFFLINE'])
-    vi.stubEnv(name, '');
-  for (const [stream, key] of [
-    [process.stdout, 'out'],
-    [process.stderr, 'err'],
-  ] as const) {
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written[key] += String(text);
-      return true;
-    });
-  }
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
-});
 afterAll(() => server.stop());
+
+const command = commandInFolder('pull', (folder) => ({
+  HF_ENDPOINT: server.endpoint,
+  HF_HOME: folder,
+  ...{ HF_TOKEN: '', HF_HUB_CACHE: '', HUGGINGFACE_HUB_CACHE: '' },
+  ...{ HUGGING_FACE_HUB_TOKEN: '', HF_HUB_OFFLINE: '' },
+}));
+const { run, written } = command;
 
 describe('affectgpt pull', () => {
   it('gets models that configurations then find', async () => {
@@ -68,7 +41,7 @@ describe('affectgpt pull', () => {
   });
 
   it('gets what a configuration lacks, and no more', async () => {
-    const file = join(folder, 'run.yaml');
+    const file = join(command.folder, 'run.yaml');
     writeFileSync(
       file,
       `model: {llm: org/llm, audioEncoder: {model: org/sound}, inputs: audioonly}\noutput: x\ndata: {manifest: m}\n`,

@@ -266,9 +266,30 @@ describe('a sweep that cannot be', () => {
     const notReady = await run('sweep', '--config', missing.file);
     expect(notReady.exitCode).toBe(2);
     expect(notReady.err).toMatch(
-      /error\[SWEEP_NOT_READY\]: [\s\S]*model\.llm=.*lost.*error\[MODEL_NOT_FOUND\]/,
+      /error\[SWEEP_NOT_READY\]: [\s\S]*error\[MODEL_NOT_FOUND\]: [\s\S]*lost.*\n {2}concerns 1 of 2 points: model\.llm=/,
     );
     for (const { output } of [unknown, missing]) expect(existsSync(output)).toBe(false);
+  });
+
+  it('says each thing that is missing once, with the points that need it', async () => {
+    const grid =
+      'grid: { model.llm: [org/one, org/two], model.audioEncoder.model: [org/ears], lora.rank: [2, 4] }';
+    const { file, output } = await writeSweep('missing-models', `${grid}\nseeds: [1, 2]`);
+    for (const flags of [[], ['--dry-run']]) {
+      const { err, exitCode } = await run('sweep', '--config', file, ...flags);
+      expect(exitCode).toBe(2);
+      const lines = err.split('\n');
+      const of = (name: string) => {
+        const [at, ...more] = lines.flatMap((line, i) => (line.includes(`"${name}"`) ? [i] : []));
+        expect(more, name).toEqual([]);
+        return lines[at! + 1];
+      };
+      expect(of('org/one')).toMatch(/^ {2}concerns 4 of 8 points: ([^;]*org-one[^;]*; ){3}and 1 more$/);
+      expect(of('org/two')).toMatch(/^ {2}concerns 4 of 8 points: /);
+      expect(of('org/ears')).toMatch(/^ {2}concerns 8 of 8 points: ([^;]*; ){3}and 5 more$/);
+      expect(err.includes('--shapes-only')).toBe(flags.length > 0);
+      expect(existsSync(output)).toBe(false);
+    }
   });
 
   it.each([

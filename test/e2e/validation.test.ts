@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { formatDryRun } from '../../train/dry-run/format.ts';
+import type { DryRunReport } from '../../train/dry-run/report.ts';
 import { makeWorkspace, readLines, readMetrics, readTensorFiles, run, set, succeed } from './workspace.ts';
 
 const workspace = await makeWorkspace();
@@ -65,6 +67,26 @@ describe('train with validation', () => {
     expect(validated.err).toMatch(
       /Validation after step 8: loss \d\.\d{4}, exactMatch .*best so far by loss\./,
     );
+  });
+
+  it('takes time that a dry run foresees once one has run', async () => {
+    const seconds = (await readLines(path('validated', 'validation.jsonl'))).map((line) =>
+      Number(line.seconds),
+    );
+    const forecast = async (output: string) => {
+      const dry = ['--dry-run', '--json', '--set', 'train.steps=1000'];
+      const { out } = await succeed(...argv(output, { 'train.validation': validation }), ...dry);
+      return JSON.parse(out) as DryRunReport;
+    };
+    const { steps, time } = await forecast('validated');
+    const mean = seconds.reduce((sum, one) => sum + one, 0) / 3;
+    expect(time!.validations!.count).toBe(250);
+    expect(time!.validations!.seconds).toBeCloseTo(mean, 9);
+    expect(time!.trainingSeconds).toBeCloseTo(1000 * steps!.medianSeconds + 250 * mean, 6);
+    const first = await forecast('none-yet');
+    expect(first.time!.validations).toEqual({ count: 250, seconds: null });
+    expect(first.time!.trainingSeconds).toBe(1000 * first.steps!.medianSeconds);
+    expect(formatDryRun(first)).toContain('without 250 validations: what one takes is not known');
   });
 
   it('keeps the best checkpoint, and says which it is', async () => {
