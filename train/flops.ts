@@ -31,6 +31,7 @@ const productCost = (shape: readonly number[]): number => 2 * shape[0]! * shape[
  *   `3 * 2 * r * (in + out)` a token
  * - attention: two products over all pairs of tokens, the masked half included, as is usual for this figure; each
  *   once forward and twice backward: `6 * 2 * headDim * heads` a pair and layer
+ * - in the last layer, everything behind attention for the learnt tokens only
  * - logits: forward and backward to the hidden state; backward to the weight only where it is trained
  *
  * Where nothing before the first layer is trained, backward ends at its queries, keys and values.
@@ -56,22 +57,26 @@ export function stepCost(decoder: DecoderConfig, trainable: TensorShapes, trains
   };
   const isTrained = (name: string): boolean => Object.hasOwn(trainable, name);
   let perToken = 0;
+  // In the last layer what follows attention is computed for learnt tokens alone.
+  let perLearntRow = 0;
   for (let i = 0; i < numHiddenLayers; i++) {
     for (const [name, shape] of Object.entries(layer)) {
       const prefix = `model.layers.${i}.${name}`;
       const readsInputs = i === 0 && /[qkv]_proj$/.test(name);
       const toInput = readsInputs && !trainsInputs ? 0 : 1;
-      perToken += productCost(shape) * (1 + toInput + (isTrained(`${prefix}.weight`) ? 1 : 0));
+      let cost = productCost(shape) * (1 + toInput + (isTrained(`${prefix}.weight`) ? 1 : 0));
       const [down, up] = [trainable[`${prefix}.lora_A.weight`], trainable[`${prefix}.lora_B.weight`]];
-      if (down !== undefined) perToken += productCost(down) * (2 + toInput);
-      if (up !== undefined) perToken += productCost(up) * 3;
+      if (down !== undefined) cost += productCost(down) * (2 + toInput);
+      if (up !== undefined) cost += productCost(up) * 3;
+      if (i === numHiddenLayers - 1 && !/[qkv]_proj$/.test(name)) perLearntRow += cost;
+      else perToken += cost;
     }
   }
   const head = decoder.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
   return {
     perToken,
     perTokenPair: numHiddenLayers * 6 * 2 * querySize,
-    perSupervisedToken: 2 * hidden * vocabSize * (isTrained(head) ? 3 : 2),
+    perSupervisedToken: perLearntRow + 2 * hidden * vocabSize * (isTrained(head) ? 3 : 2),
   };
 }
 

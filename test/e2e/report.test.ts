@@ -68,7 +68,7 @@ describe('a run folder after training and a resumption', () => {
     for (const text of [
       ...['done: 12 of 12 steps', '<b>Loss</b>', '<b>MFU, % of the measured peak</b>', 'step-000012'],
       ...['<title>validation, 4: ', 'bad &lt;script&gt;', 'resumed after step 8', 'train.steps=12'],
-      ...['<td>train.steps</td><td>12</td>', 'onnxruntime, 1 threads', workspace.rows.at(-1)!.name],
+      ...['<td>train.steps</td><td>12</td>', 'onnxruntime, fp32, 1 threads', workspace.rows.at(-1)!.name],
     ]) {
       expect(page).toContain(text);
     }

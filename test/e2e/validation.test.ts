@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatDryRun } from '../../train/dry-run/format.ts';
+import { onnxruntimeFactors } from '../../train/dry-run/memory.ts';
 import type { DryRunReport } from '../../train/dry-run/report.ts';
 import { makeWorkspace, readLines, readMetrics, readTensorFiles, run, set, succeed } from './workspace.ts';
 
@@ -252,9 +253,10 @@ describe('a dry run', () => {
     expect(counted.data).toMatchObject({ samples: 3, validated: 2 });
     // One kept and one being written; the best, and those of steps 5 and 10.
     expect(counted.disk.checkpoints.bytes).toBe((5 / 2) * without.disk.checkpoints.bytes);
-    // The graphs of loss and answers hold the frozen weights, twice each, as that of the step does.
-    expect(counted.memory.estimate.total - without.memory.estimate.total).toBe(
-      2 * 2 * without.memory.exact.frozenWeights,
+    // The graphs of loss and answers hold packed copies of the frozen weights, as that of the step does.
+    expect(counted.memory.estimate.total - without.memory.estimate.total).toBeCloseTo(
+      2 * onnxruntimeFactors.packedCopies * without.memory.exact.frozenWeights,
+      0,
     );
     expect(counted.disk.featureCache.bytes).toBe((5 / 3) * without.disk.featureCache.bytes);
   });

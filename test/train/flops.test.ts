@@ -28,10 +28,13 @@ describe('operations of a step', () => {
     expect(frozen).toBe(480);
     // in + out: q 16, k 12, v 12, o 16, MLP 20 each; rank 2.
     const adapter = 2 * (16 + 12 + 12 + 16 + 3 * 20);
-    expect(perToken).toBe(2 * (2 * 2 * frozen + 3 * 2 * adapter));
+    // Of the last layer, output and MLP are for learnt tokens.
+    const [rest, restAdapter] = [8 * 8 + 3 * 8 * 12, 2 * (16 + 3 * 20)];
+    const last = 2 * 2 * rest + 3 * 2 * restAdapter;
+    expect(perToken).toBe(2 * (2 * 2 * frozen + 3 * 2 * adapter) - last);
     // Two layers, two heads of 4, six products.
     expect(perTokenPair).toBe(2 * 6 * 2 * 8);
-    expect(perSupervisedToken).toBe(2 * 2 * 8 * 20);
+    expect(perSupervisedToken).toBe(2 * 2 * 8 * 20 + last);
     const cost = { perToken, perTokenPair, perSupervisedToken };
     expect(stepFlops(cost, { lengths: [5, 3], supervisedTokens: 4 })).toBe(
       8 * perToken + (25 + 9) * perTokenPair + 4 * perSupervisedToken,
@@ -40,14 +43,15 @@ describe('operations of a step', () => {
 
   it('of a decoder that is trained as a whole are three times those of forward', () => {
     const cost = stepCost(tiny, shapes, true);
-    expect(cost.perToken).toBe(3 * 2 * 2 * 480);
-    expect(cost.perSupervisedToken).toBe(3 * 2 * 8 * 20);
+    const last = 8 * 8 + 3 * 8 * 12;
+    expect(cost.perToken).toBe(3 * 2 * (2 * 480 - last));
+    expect(cost.perSupervisedToken).toBe(3 * 2 * (8 * 20 + last));
   });
 
   it('of an untied head that is frozen have no gradient of its weight', () => {
     const { 'lm_head.weight': _, ...others } = decoderTensorShapes({ ...tiny, tieWordEmbeddings: false });
     expect(stepCost({ ...tiny, tieWordEmbeddings: false }, others, true).perSupervisedToken).toBe(
-      2 * 2 * 160,
+      2 * 2 * 160 + 3 * 2 * (8 * 8 + 3 * 8 * 12),
     );
   });
 });
