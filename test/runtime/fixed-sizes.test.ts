@@ -11,9 +11,9 @@ import { RandomGenerator } from '../../src/engine/random.ts';
 import type { HostTensor } from '../../src/engine/types.ts';
 import { encodeInPieces, fixedPiece } from '../../src/runtime/encoders/batches.ts';
 import { Generator } from '../../src/runtime/generator.ts';
+import { compilingEngines } from '../support/compiling-engines.ts';
 import { maxAbsDifference } from '../support/fixture.ts';
 import { watchSizes } from '../support/sizes-asked.ts';
-import { compilingEngines } from '../support/compiling-engines.ts';
 
 const tokenizer = {
   padId: 20,
@@ -65,7 +65,10 @@ function promptsOf(lengths: readonly number[]): PromptBatch {
 const continuations = [[4, 5, 6], [4, 5, 6, 7, 8], [4, 9], [10], [11, 12, 13, 1]];
 
 async function askAll(type: (typeof compilingEngines)[number], fixedSizes: boolean) {
-  const { engine, asked } = watchSizes(await createEngine({ type, threads: 1, precision: 'fp32' }), fixedSizes);
+  const { engine, asked } = watchSizes(
+    await createEngine({ type, threads: 1, precision: 'fp32' }),
+    fixedSizes,
+  );
   const generator = new Generator(engine, { config, weights, trainable: {} });
   const state = engine.createState({});
   const scores: number[] = [];
