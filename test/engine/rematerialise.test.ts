@@ -7,7 +7,7 @@ import { optimize } from '../../src/engine/ir/passes/optimize.ts';
 import { rematerialise } from '../../src/engine/ir/passes/rematerialise.ts';
 import { traceSymbolic } from '../../src/engine/ir/symbolic.ts';
 import { OnnxruntimeEngine } from '../../src/engine/onnxruntime/engine.ts';
-import { sharedWeightBytes } from '../../src/engine/onnxruntime/memory.ts';
+import { leanShare, sharedWeightBytes } from '../../src/engine/onnxruntime/memory.ts';
 import type { CompileOptions, HostTensor, TensorFunction } from '../../src/engine/types.ts';
 
 const width = 72;
@@ -111,6 +111,22 @@ describe('rematerialise', () => {
       });
     }
   });
+});
+
+it('a session that saves memory runs the products that its limit asks for', async () => {
+  const products = async (leanBytes: number) => {
+    const engine = new OnnxruntimeEngine({ threads: 1, leanBytes, profile: true });
+    const compiled = await engine.compile(fn, options);
+    await compiled.run({ x: random([9, width], 60) }, engine.createState({ bias: random([width], 50) }));
+    const { rows } = (await engine.takeProfiles()).layers!;
+    await compiled.dispose();
+    return rows.filter(({ op }) => /MatMul|Gemm/.test(op)).reduce((sum, { calls }) => sum + calls, 0);
+  };
+  const graph = optimize(traceSymbolic(fn, options));
+  const limit = leanShare * sharedWeightBytes(graph);
+  expect(await products(Number.POSITIVE_INFINITY)).toBe(count(graph, 'MatMul'));
+  expect(await products(0)).toBe(count(rematerialise(graph, limit), 'MatMul'));
+  expect(await products(0)).toBeGreaterThan(count(graph, 'MatMul'));
 });
 
 describe('bytes alive', () => {
