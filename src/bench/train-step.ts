@@ -54,10 +54,7 @@ export async function openTrainStep(engine: Engine, size: DecoderSize): Promise<
     shape: [batch, tokens],
     data: new Int32Array(batch * tokens).fill(1),
   };
-  const adapter = initAdapter(
-    adapterTensorShapes(decoderTensorShapes(config), { rank, targets: loraTargets }),
-    2,
-  );
+  const trainable = adapterTensorShapes(decoderTensorShapes(config), { rank, targets: loraTargets });
   // Read from disk, as a user's is.
   const folder = await randomModel(size);
   const started = performance.now();
@@ -66,13 +63,13 @@ export async function openTrainStep(engine: Engine, size: DecoderSize): Promise<
     name: `bench-${size}`,
     lossSum: (tensors) => languageModelLossSum(config, tensors, { scale: alpha / rank }),
     inputs: languageModelInputs(config),
-    trainable: Object.fromEntries(Object.entries(adapter).map(([name, { shape }]) => [name, shape])),
+    trainable,
     weights,
     optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.05 },
     clipNorm: null,
     decayUnusedParameters: false,
   });
-  const state = createTrainState(engine, adapter);
+  const state = createTrainState(engine, initAdapter(trainable, 2));
   const inputs = languageModelBatch(config, ids, mask, labels);
   let index = 0;
   const run = async (): Promise<Measurement> => {

@@ -2,6 +2,8 @@ import os from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { EngineError } from '../../errors.ts';
 import { checkInputs } from '../check-inputs.ts';
+import { collectGarbage } from '../collect-garbage.ts';
+import { freeBuffers } from '../free-buffers.ts';
 import { HostState } from '../host-state.ts';
 import { optimize } from '../ir/passes/optimize.ts';
 import { rematerialise } from '../ir/passes/rematerialise.ts';
@@ -41,12 +43,19 @@ class OnnxruntimeFunction implements CompiledFunction {
   readonly #options: CompileOptions;
   readonly #session: ort.InferenceSession;
   readonly #stateOutputs: ReadonlySet<string>;
+  /** Whether memory goes before time. */
+  readonly #lean: boolean;
   #profileFolder: ProfileFolder | undefined;
 
-  constructor(options: CompileOptions, session: ort.InferenceSession, profileFolder?: ProfileFolder) {
+  constructor(
+    options: CompileOptions,
+    session: ort.InferenceSession,
+    { lean, profileFolder }: { readonly lean: boolean; readonly profileFolder: ProfileFolder | undefined },
+  ) {
     this.name = options.name;
     this.#options = options;
     this.#session = session;
+    this.#lean = lean;
     this.#profileFolder = profileFolder;
     this.#stateOutputs = new Set(
       session.outputNames
@@ -80,10 +89,15 @@ class OnnxruntimeFunction implements CompiledFunction {
       const name = fullName.slice(outputPrefix.length);
       if (!name.startsWith(statePrefix)) outputs[name] = toHost(tensor);
     }
-    if (!accept(outputs)) return outputs;
+    const isAccepted = accept(outputs);
+    const unneeded: HostTensor[] = [];
     for (const name of this.#stateOutputs) {
-      held.set(name, toHost(results[outputPrefix + statePrefix + name]!));
+      const next = toHost(results[outputPrefix + statePrefix + name]!);
+      unneeded.push(isAccepted ? held.get(name) : next);
+      if (isAccepted) held.set(name, next);
     }
+    // As garbage they would be there for most of the next run.
+    if (this.#lean) freeBuffers(unneeded.map(({ data }) => data.buffer as ArrayBuffer));
     return outputs;
   }
 
@@ -145,8 +159,10 @@ export class OnnxruntimeEngine implements Engine {
         optimization: lean ? { disable_specified_optimizers: 'CommonSubexpressionElimination' } : {},
       },
     });
-    const compiled = new OnnxruntimeFunction(options, session, profileFolder);
+    const compiled = new OnnxruntimeFunction(options, session, { lean, profileFolder });
     if (this.#profile) this.#profiled.push(compiled);
+    // Traces are garbage from here on; as part of a large heap they would stay for many steps.
+    if (lean) collectGarbage();
     return compiled;
   }
 

@@ -12,7 +12,7 @@ import { CheckError, InputError } from '../../../src/errors.ts';
 import { type CompareCase, caseName, compareCases } from './cases.ts';
 import { contest, isFigures } from './contest.ts';
 import { brokenGoals, type Outcomes } from './goals.ts';
-import { benchmarksPage, checkPeer, ourContestant, peerContestant } from './peer.ts';
+import { benchmarksPage, buildOurs, checkPeer, ourContestant, peerContestant } from './peer.ts';
 import { caseSection, emptySection, mergeSections, renderSection, writeSection } from './section.ts';
 
 export interface CompareOptions {
@@ -76,6 +76,7 @@ export async function compare(
   write: boolean,
 ): Promise<readonly string[]> {
   await checkPeer(options.python);
+  await buildOurs();
   const stamp = `${new Date().toISOString().slice(0, 16).replace('T', ' ')} ${sources()}`;
   const { engine, precision } = options;
   const isDefault = engine === 'onnxruntime' && precision === 'fp32';
