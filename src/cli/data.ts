@@ -1,16 +1,20 @@
 import type { CommandModule } from 'yargs';
 import { CheckError } from '../errors.ts';
+import { checkMmlaCommand, type MmlaCheckArguments } from './data-check-mmla.ts';
+import { rebuildMmlaCommand } from './data-rebuild-mmla.ts';
 import { usageError } from './errors.ts';
 
-interface CheckArguments {
-  dataset: string;
-  root: string;
-  split: string | undefined;
-  without: string | undefined;
-  partial: boolean;
-  'write-manifest': string | undefined;
-  json: boolean;
+interface CheckArguments extends MmlaCheckArguments {
+  readonly dataset: string | undefined;
+  readonly benchmark: string | undefined;
+  readonly split: string | undefined;
+  readonly without: string | undefined;
+  readonly 'write-manifest': string | undefined;
 }
+
+/** Options that only one of `--dataset` and `--benchmark` takes. */
+const ofDataset = ['split', 'without', 'write-manifest'] as const;
+const ofBenchmark = ['task', 'media-root', 'map', 'text-only'] as const;
 
 /** Words separated by commas; an empty list is none. */
 const listed = (text: string | undefined): string[] =>
@@ -26,7 +30,19 @@ async function knownDatasets(): Promise<string[]> {
   return [...new Set([...Object.keys(benchmarkDatasets), ...trainingSets])];
 }
 
-/** `affectgpt data check --dataset meld --root DIR` */
+/** Which of both is to be checked; refuses what would change nothing of it. */
+function checkedKind(args: CheckArguments): 'dataset' | 'benchmark' {
+  if ((args.dataset === undefined) === (args.benchmark === undefined)) {
+    throw usageError('Say what to check: either --dataset or --benchmark.');
+  }
+  const [kind, foreign] =
+    args.benchmark === undefined ? (['dataset', ofBenchmark] as const) : (['benchmark', ofDataset] as const);
+  const idle = foreign.find((option) => args[option] !== undefined && args[option] !== false);
+  if (idle !== undefined) throw usageError(`--${idle} says nothing about a --${kind}; leave it out.`);
+  return kind;
+}
+
+/** `affectgpt data check --dataset meld --root DIR`, `affectgpt data check --benchmark mmla --root DIR` */
 const check: CommandModule<object, CheckArguments> = {
   command: 'check',
   describe: 'Check that a data set is complete as published, and write its manifest',
@@ -36,14 +52,18 @@ const check: CommandModule<object, CheckArguments> = {
       .option('dataset', {
         type: 'string',
         requiresArg: true,
-        demandOption: true,
         describe: `A set of MER-UniBench or to train on: ${keys}`,
+      })
+      .option('benchmark', {
+        choices: ['mmla'] as const,
+        requiresArg: true,
+        describe: 'All tasks of a benchmark, instead of --dataset',
       })
       .option('root', {
         type: 'string',
         requiresArg: true,
         demandOption: true,
-        describe: 'Folder that holds the folder of the data set (data.root)',
+        describe: 'Folder that holds the folder of the data set (data.root), or those of the tasks',
       })
       .option('split', {
         type: 'string',
@@ -59,21 +79,50 @@ const check: CommandModule<object, CheckArguments> = {
       .option('partial', {
         type: 'boolean',
         default: false,
-        describe: 'Another number of samples than published is no fault',
+        describe:
+          'Another number of samples than published is no fault; of MMLA, neither are splits and tasks that are not there',
       })
       .option('write-manifest', {
         type: 'string',
         requiresArg: true,
         describe: 'manifest.jsonl to write where all is there; for data.manifest and eval --data',
       })
+      .option('task', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Of MMLA: a task that has to be there, such as MELD-DA; may be given many times; all by default',
+      })
+      .option('media-root', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Of MMLA: folder that holds the videos, those of a task in a folder of its name; --root by default',
+      })
+      .option('map', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Of MMLA: FROM=TO, the beginning of paths of videos as the files have them, and what stands there here; may be given many times',
+      })
+      .option('text-only', {
+        type: 'boolean',
+        default: false,
+        describe: 'Of MMLA: videos are not wanted',
+      })
       .option('json', { type: 'boolean', default: false, describe: 'Print the report as JSON' });
   },
   async handler(args) {
+    if (checkedKind(args) === 'benchmark') {
+      await checkMmlaCommand(args);
+      return;
+    }
     const { mediaKinds } = await import('../data/check/clips.ts');
     const { formatReport, isWhole } = await import('../data/check/findings.ts');
     const { checkTrainingSet, trainingSets } = await import('../data/check/training-sets.ts');
     const { benchmarkDatasets } = await import('../eval/mer-unibench/datasets.ts');
-    const { dataset, root, partial } = args;
+    const { root, partial } = args;
+    const dataset = args.dataset!;
     const without = listed(args.without).map((word) => {
       const kind = mediaKinds.find((candidate) => candidate === word);
       if (kind === undefined) throw usageError(`--without takes ${mediaKinds.join(', ')}, not "${word}".`);
@@ -120,14 +169,14 @@ const check: CommandModule<object, CheckArguments> = {
   },
 };
 
-/** `affectgpt data check` */
+/** `affectgpt data check`, `affectgpt data rebuild-mmla` */
 export const dataCommand: CommandModule = {
   command: 'data',
   describe: 'Look after data sets',
   builder: (args) =>
     args
-      .command([check] as CommandModule[])
-      .demandCommand(1, 'Say what to do: check.')
+      .command([check, rebuildMmlaCommand] as CommandModule[])
+      .demandCommand(1, 'Say what to do: check or rebuild-mmla.')
       .strict(),
   handler() {
     // Unreachable: yargs asks for one of the commands above.
