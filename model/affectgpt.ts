@@ -226,6 +226,8 @@ export interface AffectGptLoss {
   readonly lossSum: tf.Scalar;
   /** `[supervised]` */
   readonly tokenLoss: tf.Tensor;
+  /** `[supervised, vocab]` */
+  readonly logits: tf.Tensor;
   readonly inputsEmbeds: tf.Tensor;
   readonly modalities: ModalityTokens;
 }
@@ -247,5 +249,6 @@ export function affectGptLoss(
   });
   const scores = logits(parameters, config.decoder, hidden);
   const chosen = targetLogits(parameters, config.decoder, hidden, inputs.targets);
-  return { ...crossEntropy(scores, inputs.targets, inputs.targetWeights, chosen), inputsEmbeds, modalities };
+  const loss = crossEntropy(scores, inputs.targets, inputs.targetWeights, chosen);
+  return { ...loss, logits: scores, inputsEmbeds, modalities };
 }

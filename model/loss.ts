@@ -83,6 +83,17 @@ function pickTargets(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
 }
 
 /**
+ * Whether the target is the most likely token of a row; of equally likely ones all count.
+ *
+ * @param logits `[n, vocab]`
+ * @param targets int32 `[n]`
+ * @returns float32 `[n]`, 1 where it is, else 0
+ */
+export function targetHits(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+  return tf.cast(tf.greaterEqual(pickTargets(logits, targets), tf.max(logits, -1)), 'float32');
+}
+
+/**
  * Weighted cross-entropy of next-token predictions. The caller divides by the number of supervised tokens of the
  * whole batch, which may be spread over several calls.
  *

@@ -11,8 +11,8 @@ import { inputMode } from '../model/modes.ts';
 import { type Collective, single } from '../src/collective/collective.ts';
 import { renderConfig } from '../src/config/save.ts';
 import type { Config } from '../src/config/schema.ts';
+import { type RecordsLocation, readRecords, splitRecords } from '../src/data/read-records.ts';
 import { findFileFaults, listFaults, type SampleRecord } from '../src/data/records.ts';
-import { type RecordsLocation, readRecords, splitRecords } from '../src/data/source.ts';
 import { Parameters } from '../src/engine/parameters.ts';
 import type { Engine } from '../src/engine/types.ts';
 import { asOneError, InputError } from '../src/errors.ts';
@@ -22,6 +22,7 @@ import { type OpenSamples, openSamples } from '../src/runtime/samples.ts';
 import { findResumable } from './checkpoint-folders.ts';
 import { dataRecord, writeDataRecord } from './data-record.ts';
 import { describeEnvironment, recordEnvironment } from './environment.ts';
+import { describeEpochs, withSteps } from './epochs.ts';
 import { stepCost, stepFlops } from './flops.ts';
 import { runIdentity } from './identity.ts';
 import type { Interrupt } from './interrupts.ts';
@@ -33,6 +34,7 @@ import type { OutputStream } from './progress.ts';
 import { type Replay, replayStep } from './replay.ts';
 import { checkResumable, checkUnused } from './resume.ts';
 import { type openRunStatus, withRunStatus } from './run-status.ts';
+import { configuredWeights } from './sample-weights.ts';
 import { configuredSchedule } from './schedule.ts';
 import { recordSkipped } from './skipped.ts';
 import type { StepOptions } from './step.ts';
@@ -73,16 +75,22 @@ export interface ConfiguredTraining {
 /** Where a configuration's samples are described. */
 export function recordsLocation({ data }: Config): RecordsLocation {
   // The schema sees to it that exactly one of the two is given.
-  return data.manifest === null ? { dataset: data.dataset!, root: data.root } : { manifest: data.manifest };
+  return data.manifest === null
+    ? { dataset: data.dataset!, root: data.root, settings: { mmla: data.mmla } }
+    : { manifest: data.manifest };
 }
 
 /**
  * Records of a configuration, divided by `data.trainSplit`, and those that it is validated on.
  * @throws InputError `SAMPLES_NONE`, and those of `readRecords` and `planValidation`
  */
-async function readDividedRecords(config: Config, location: RecordsLocation) {
+async function readDividedRecords(
+  config: Config,
+  location: RecordsLocation,
+  notify: (message: string) => void,
+) {
   const { data } = config;
-  const records = await readRecords(location);
+  const records = await readRecords(location, notify);
   const divided = splitRecords(records, data.trainSplit);
   if (divided.train.length > 0) {
     return { ...divided, validation: planValidation(config, divided, location) };
@@ -116,10 +124,14 @@ async function missingFiles(
  * The model and the records of a configuration. Whatever is missing of either, or of what else is checked, is said at once.
  * @throws InputError `NOT_READY` where faults of several are joined, else that of the one
  */
-export async function openModelAndRecords(config: Config, check: () => Promise<void>) {
+export async function openModelAndRecords(
+  config: Config,
+  check: () => Promise<void>,
+  notify: (message: string) => void = () => {},
+) {
   const [model, records, checked] = await Promise.allSettled([
     openAffectGpt(config),
-    readDividedRecords(config, recordsLocation(config)),
+    readDividedRecords(config, recordsLocation(config), notify),
     check(),
   ]);
   if (model.status === 'fulfilled' && records.status === 'fulfilled' && checked.status === 'fulfilled') {
@@ -219,24 +231,26 @@ async function trainInFolder(
   options: ConfiguredTraining,
   begin: typeof openRunStatus,
 ): Promise<TrainOutcome> {
-  const { config, sources, engine, resume, stream, interrupt, onStart, onStep, label } = options;
+  const { sources, engine, resume, stream, interrupt, onStart, onStep, label } = options;
   const { check = async () => {}, createValidator, collective = single } = options;
   // The others compute their part of each step, and leave the run folder and all that is said to it.
   const isFirstRank = collective.rank === 0;
-  if (config.train.validation !== null && createValidator === undefined) {
+  if (options.config.train.validation !== null && createValidator === undefined) {
     throw new Error('train.validation needs createValidator');
   }
-  const configText = renderConfig(config, sources);
   const prefix = label === undefined ? '' : `${label}: `;
   const say = (message: string): void => void stream?.write(`${prefix}${message}\n`);
   // Said before the features of a large data set are computed, not after.
-  if (resume === 'never' && isFirstRank) await checkUnused(config.output);
+  if (resume === 'never' && isFirstRank) await checkUnused(options.config.output);
   const {
     model,
     train: trained,
     heldOut,
     validation: plan,
-  } = await openModelAndRecords(config, isFirstRank ? check : async () => {});
+  } = await openModelAndRecords(options.config, isFirstRank ? check : async () => {}, say);
+  const config = withSteps(options.config, trained, collective.size);
+  const configText = renderConfig(config, sources);
+  const weights = configuredWeights(config, trained);
   const identity = runIdentity(config, {
     'model.visualEncoder.description': model.visual?.description ?? null,
     'model.audioEncoder.description': model.audio?.description ?? null,
@@ -267,6 +281,8 @@ async function trainInFolder(
         `${millions(trainable)} trainable and ${millions(frozen)} frozen parameters; engine ${engine.name}` +
         `${(engine.devices ?? 1) > 1 ? ` on ${engine.devices} devices` : ''}.`,
     );
+    const length = describeEpochs(config, trained.length);
+    if (length !== undefined) say(length);
     if (collective.size > 1) say(describeRanks(config, collective));
     await prepareFeatures(samples, say, interrupt, collective);
     if (validated !== undefined) {
@@ -290,6 +306,7 @@ async function trainInFolder(
       batchSize: config.train.batchSize,
       accumulation: config.train.accumulation,
       lengthGrouping: configuredGrouping(config, samples.source),
+      weights,
       seed,
       onBadNumbers: config.train.onBadNumbers,
       schedule: configuredSchedule(config.train),

@@ -1,6 +1,6 @@
 import { dirname, join, relative, resolve } from 'node:path';
+import type { RecordsLocation } from '../src/data/read-records.ts';
 import type { SampleRecord } from '../src/data/records.ts';
-import type { RecordsLocation } from '../src/data/source.ts';
 import { InputError } from '../src/errors.ts';
 import { makeFolder, writeFileAtomic } from '../src/io/atomic.ts';
 import { sha256 } from '../src/io/checksum.ts';

@@ -9,6 +9,7 @@ export type RunIdentity = Readonly<Record<string, JsonValue>>;
 /** Keys, or sections, that may change when a run is resumed: they do not decide what a step computes. */
 const freeKeys = [
   'train.steps',
+  'train.epochs',
   'train.checkpoint',
   'train.validation',
   'train.log',
@@ -41,7 +42,7 @@ function flatten(value: JsonValue, key: string, into: Record<string, JsonValue>)
 }
 
 /**
- * The identity of a configured run: all keys but those that a resumed run may change (`train.steps`,
+ * The identity of a configured run: all keys but those that a resumed run may change (`train.steps`, `train.epochs`,
  * `train.checkpoint`, `train.validation`, `train.log`, `train.onBadNumbers`, `engine`, `generation`, `evaluation`,
  * `data.featureCache`, `data.badSampleLimit`, `data.decodeTimeout`, `output`) and with `batchSize` and `accumulation`
  * replaced by their product.

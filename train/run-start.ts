@@ -64,6 +64,7 @@ export async function startRun(task: TrainingTask, options: TrainOptions): Promi
   const sampler = new EpochSampler({
     ...{ names, seed, batchSize, accumulation },
     lengthGrouping: options.lengthGrouping ?? null,
+    weights: options.weights ?? null,
   });
   const { identity = {}, data, checkpoint } = options.run ?? {};
   await checkSameTerms(collective, {
@@ -97,7 +98,9 @@ export async function startRun(task: TrainingTask, options: TrainOptions): Promi
     ...(validation && { secondsBesideSteps: (at) => validation.secondsLeft(at, steps) }),
   });
   if (resumed !== undefined) {
-    await logger.note(describeResumption(resumed, { steps, ranks: collective.size, samples: names.length }));
+    await logger.note(
+      describeResumption(resumed, { steps, ranks: collective.size, samples: sampler.size(position.epoch) }),
+    );
   }
   const state = createTrainState(engine, resumed?.checkpoint.parameters ?? initialParameters, {
     accumulation,

@@ -23,14 +23,22 @@ export interface ScheduleKeys {
     | {
         readonly type: 'warmup-cosine';
         readonly warmupSteps: number;
+        /** Share of all steps, in place of `warmupSteps`. */
+        readonly warmupRatio?: number | null;
         readonly warmupLr: number;
         readonly minLr: number;
       };
 }
 
-/** The schedule that the section `train` of a configuration describes. */
+/**
+ * The schedule that the section `train` of a configuration describes. A share of warm-up steps is rounded up, as
+ * transformers does.
+ */
 export function configuredSchedule({ steps, optimizer: { lr }, schedule }: ScheduleKeys): Schedule {
-  return schedule.type === 'constant' ? { type: 'constant', lr } : { ...schedule, lr, steps };
+  if (schedule.type === 'constant') return { type: 'constant', lr };
+  const { warmupRatio = null, ...keys } = schedule;
+  const warmupSteps = warmupRatio === null ? keys.warmupSteps : Math.ceil(warmupRatio * steps);
+  return { ...keys, warmupSteps, lr, steps };
 }
 
 /**

@@ -9,7 +9,7 @@ import type { RunIdentity } from './identity.ts';
 import type { Interrupt, InterruptSignal } from './interrupts.ts';
 import type { RunTotals, StepRecord } from './logger.ts';
 import type { OutputStream } from './progress.ts';
-import type { LengthGrouping } from './sampler.ts';
+import type { LengthGrouping, SampleWeights } from './sampler.ts';
 import type { Schedule } from './schedule.ts';
 import type { StepOptions } from './step.ts';
 import type { BestValidation, ValidationPolicy, Validator } from './validation/validator.ts';
@@ -81,6 +81,8 @@ export interface TrainOptions {
   readonly accumulation: number;
   /** Absent or null, samples meet by chance. */
   readonly lengthGrouping?: LengthGrouping | null;
+  /** Times that samples occur in an epoch; absent or null, once. */
+  readonly weights?: SampleWeights | null;
   readonly seed: number;
   readonly schedule: Schedule;
   /** What to do about NaN and infinity; stops where absent. */

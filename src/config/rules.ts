@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Config } from './schema.ts';
-import { answerFaults, promptFaults } from './template.ts';
+import { answerFaults, PLACEHOLDERS_OF_INPUTS, promptFaults } from './template.ts';
+import { isOfAnswers } from './validation.ts';
 
 interface Rule {
   /** Keys whose values the rule reads; it is not applied where one of them is invalid by itself. */
@@ -13,6 +14,18 @@ interface Rule {
 
 /** Rows of the published temporal embedding for video. */
 const VIDEO_QFORMER_FRAMES = 32;
+
+/** Why a run of so many steps cannot have such a warm-up. */
+export const warmupFault = ({ steps, schedule }: Config['train']): string | undefined =>
+  schedule.type === 'warmup-cosine' && schedule.warmupSteps > steps
+    ? `${schedule.warmupSteps} steps of warm-up in a run of ${steps}; expected at most train.steps`
+    : undefined;
+
+/** Why a run of so many steps cannot be validated so seldom. */
+export const validationFault = ({ steps, validation }: Config['train']): string | undefined =>
+  validation !== null && validation.every > steps
+    ? `${validation.every}, so a run of ${steps} steps (train.steps) would never be validated; expected at most train.steps`
+    : undefined;
 
 const joined = (faults: readonly string[]): string | undefined =>
   faults.length === 0 ? undefined : faults.join('; ');
@@ -29,6 +42,43 @@ const RULES: readonly Rule[] = [
         return 'neither "dataset" (a registry key) nor "manifest" (a .jsonl or .csv file) is given; give one';
       }
       return undefined;
+    },
+  },
+  {
+    reads: ['data.dataset', 'data.mmla'],
+    key: 'data.mmla',
+    check: ({ data }) =>
+      data.mmla !== null && data.dataset !== 'mmla'
+        ? 'is about the data set "mmla" alone; set data.dataset to mmla, or data.mmla to null'
+        : undefined,
+  },
+  {
+    reads: ['data.dataset', 'data.labelType'],
+    key: 'data.labelType',
+    check: ({ data }) =>
+      data.dataset === 'mmla' && data.labelType !== 'own'
+        ? `"${data.labelType}", but the samples of data.dataset "mmla" bring their own questions and answers; set it to own`
+        : undefined,
+  },
+  {
+    reads: ['data.dataset', 'data.mmla', 'model.inputs'],
+    key: 'data.mmla.mediaRoot',
+    check: ({ data, model }) =>
+      data.dataset === 'mmla' &&
+      (data.mmla?.mediaRoot ?? null) === null &&
+      PLACEHOLDERS_OF_INPUTS[model.inputs].length > 0
+        ? `null, but model.inputs "${model.inputs}" needs videos; name the folder below which they lie, or set model.inputs to textonly`
+        : undefined,
+  },
+  {
+    reads: ['data.mmla'],
+    key: 'data.mmla.weights',
+    check: ({ data: { mmla } }) => {
+      if (mmla === null || typeof mmla.weights === 'string') return undefined;
+      const others = Object.keys(mmla.weights).filter((task) => !mmla.tasks.some((one) => one === task));
+      return others.length > 0
+        ? `${others.join(', ')} ${others.length > 1 ? 'are' : 'is'} not among data.mmla.tasks; add the task there, or take its weight out`
+        : undefined;
     },
   },
   {
@@ -77,11 +127,16 @@ const RULES: readonly Rule[] = [
         : undefined,
   },
   {
-    reads: ['train.steps', 'train.schedule'],
+    reads: ['train.steps', 'train.epochs', 'train.schedule'],
     key: 'train.schedule.warmupSteps',
-    check: ({ train: { steps, schedule } }) =>
-      schedule.type === 'warmup-cosine' && schedule.warmupSteps > steps
-        ? `${schedule.warmupSteps} steps of warm-up in a run of ${steps}; expected at most train.steps`
+    check: ({ train }) => (train.epochs === null ? warmupFault(train) : undefined),
+  },
+  {
+    reads: ['train.schedule'],
+    key: 'train.schedule.warmupRatio',
+    check: ({ train: { schedule } }) =>
+      schedule.type === 'warmup-cosine' && schedule.warmupRatio !== null && schedule.warmupSteps > 0
+        ? `${schedule.warmupRatio}, and warmupSteps is ${schedule.warmupSteps}; give one of them, or set warmupRatio to null`
         : undefined,
   },
   {
@@ -101,19 +156,16 @@ const RULES: readonly Rule[] = [
         : undefined,
   },
   {
-    reads: ['train.validation', 'train.steps'],
+    reads: ['train.validation', 'train.steps', 'train.epochs'],
     key: 'train.validation.every',
-    check: ({ train: { validation, steps } }) =>
-      validation !== null && validation.every > steps
-        ? `${validation.every}, so a run of ${steps} steps (train.steps) would never be validated; expected at most train.steps`
-        : undefined,
+    check: ({ train }) => (train.epochs === null ? validationFault(train) : undefined),
   },
   {
     reads: ['train.validation'],
     key: 'train.validation.metric',
     check: ({ train: { validation } }) =>
-      validation !== null && validation.metric !== 'loss' && validation.answers === 0
-        ? `"${validation.metric}" is a metric of answers, and train.validation.answers is 0; say how many samples the model is to answer, or take "loss"`
+      validation !== null && isOfAnswers(validation.metric) && validation.answers === 0
+        ? `"${validation.metric}" is a metric of answers, and train.validation.answers is 0; say how many samples the model is to answer, or take "loss" or "teacherForcedExactMatch"`
         : undefined,
   },
   ...(['minLr', 'warmupLr'] as const).map(

@@ -4,7 +4,9 @@ import { checkpointSchema } from './checkpoint.ts';
 import { compatSchema } from './compat.ts';
 import { engineSchema } from './engine.ts';
 import { evaluationSchema } from './evaluation.ts';
+import { mmlaSchema } from './mmla.ts';
 import { checkRules } from './rules.ts';
+import { scheduleSchema } from './schedule.ts';
 import { templateSchema } from './template.ts';
 import { validationSchema } from './validation.ts';
 
@@ -29,7 +31,10 @@ export const INPUT_MODES = [
   'frame_text',
 ] as const;
 
-/** The published kinds of question and answer; `hybird` (published spelling) draws one of those a sample has. */
+/**
+ * The published kinds of question and answer; `hybird` (published spelling) draws one of those a sample has; `own` takes
+ * what each sample brings itself.
+ */
 export const LABEL_TYPES = [
   'hybird',
   'description',
@@ -38,6 +43,7 @@ export const LABEL_TYPES = [
   'onehot_wo_candidates',
   'sentiment',
   'valence',
+  'own',
 ] as const;
 
 /** The seven linear layers of a Qwen2 block that can carry an adapter. */
@@ -178,13 +184,19 @@ const data = z.strictObject({
     .enum(LABEL_TYPES)
     .default('hybird')
     .describe(
-      'What the model learns to answer. `hybird` (published spelling) draws a kind that the sample has, anew each time it is seen.',
+      'What the model learns to answer. `hybird` (published spelling) draws a kind that the sample has, anew each time it is seen; `own` asks the question and teaches the answer that each sample brings (`question` and `answer` of a manifest).',
     ),
   template: templateSchema
     .nullable()
     .default(null)
     .describe(
       'Own wording of prompt and answer, for training, prediction and evaluation alike. `null` takes the published prompts.',
+    ),
+  mmla: mmlaSchema
+    .nullable()
+    .default(null)
+    .describe(
+      'What is taken of MMLA, with `dataset: mmla` alone. `null` takes all that the section would take without keys.',
     ),
   faces: z
     .strictObject({
@@ -225,28 +237,23 @@ const data = z.strictObject({
     ),
 });
 
-const learningRate = () => z.number().min(0);
-
-const schedule = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('constant').describe('The learning rate of the optimizer, unchanged.'),
-  }),
-  z.strictObject({
-    type: z
-      .literal('warmup-cosine')
-      .describe(
-        'Linear rise from `warmupLr` to `optimizer.lr`, then half a cosine down to `minLr` at the last step.',
-      ),
-    warmupSteps: whole().min(0).default(0).describe('Optimizer steps of the rise.'),
-    minLr: learningRate().default(0).describe('Learning rate at the last step.'),
-    warmupLr: learningRate().default(0).describe('Learning rate at the first step of the rise.'),
-  }),
-]);
-
 const trainedOrFrozen = z.enum(['train', 'frozen']).default('train');
 
 const train = z.strictObject({
-  steps: count().default(300000).describe('Optimizer steps of the whole run.'),
+  steps: count()
+    .default(300000)
+    .describe(
+      'Optimizer steps of the whole run. Not used where `epochs` is given: the number then follows from the data.',
+    ),
+  epochs: z
+    .number()
+    .positive()
+    .max(100_000)
+    .nullable()
+    .default(null)
+    .describe(
+      'Length of the run in passes over the samples that are trained on, in place of `steps`: the optimizer steps of so many epochs, of a part of one that part of its steps, rounded up. `null` takes `steps`; of the two the one given last replaces an inherited other.',
+    ),
   batchSize: count().default(3).describe('Samples computed together. Memory grows in proportion.'),
   accumulation: count()
     .default(1)
@@ -276,7 +283,7 @@ const train = z.strictObject({
     })
     .prefault({})
     .describe('What turns gradients into new weights.'),
-  schedule: schedule
+  schedule: scheduleSchema
     .default({ type: 'constant' })
     .describe('Learning rate over the run. A different `type` replaces an inherited schedule as a whole.'),
   clipNorm: z

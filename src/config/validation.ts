@@ -3,7 +3,7 @@ import { z } from 'zod';
 const whole = () => z.number().multipleOf(1);
 const count = () => whole().min(1);
 
-/** What a validation can be judged by. All but `loss` are of generated answers, and the higher the better. */
+/** What a validation can be judged by. */
 export const VALIDATION_METRICS = [
   'loss',
   'exactMatch',
@@ -12,8 +12,19 @@ export const VALIDATION_METRICS = [
   'emotionRecall',
   'sentimentAccuracy',
   'sentimentWeightedF1',
+  'taskAccuracy',
+  'taskWeightedF1',
+  'taskInvalid',
+  'teacherForcedExactMatch',
 ] as const;
 export type ValidationMetric = (typeof VALIDATION_METRICS)[number];
+
+/** Whether less of a metric is better. */
+export const isLowerBetter = (metric: string): boolean => metric === 'loss' || metric === 'taskInvalid';
+
+/** Whether a metric needs generated answers. */
+export const isOfAnswers = (metric: ValidationMetric): boolean =>
+  metric !== 'loss' && metric !== 'teacherForcedExactMatch';
 
 /** How a training is measured on samples that it does not learn from. */
 export const validationSchema = z.strictObject({
@@ -41,7 +52,7 @@ export const validationSchema = z.strictObject({
     .enum(VALIDATION_METRICS)
     .default('loss')
     .describe(
-      'What the best checkpoint is the best by: `loss`; of the answers `exactMatch` (share of those that are word for word as expected), `emotionF`, `emotionPrecision`, `emotionRecall` (emotion words found by rules, compared on the five emotion wheels; samples with labels), or `sentimentAccuracy`, `sentimentWeightedF1` (samples asked for their sentiment).',
+      'What the best checkpoint is the best by: `loss`; of the answers `exactMatch` (share of those that are word for word as expected), `emotionF`, `emotionPrecision`, `emotionRecall` (emotion words found by rules, compared on the five emotion wheels; samples with labels), `sentimentAccuracy`, `sentimentWeightedF1` (samples asked for their sentiment), or `taskAccuracy`, `taskWeightedF1`, `taskInvalid` (samples of `data.dataset: mmla`; the labels that the published rule finds in answers: share of right ones, F1 weighted by support, and share of answers that name no label or several, of which less is better); of tasks together the mean over all samples, with `/MIntRec` and so on behind the name of each in the log. `teacherForcedExactMatch` needs no answers: the share of samples all of whose answer tokens are the most likely ones where the right ones stand before them, which the released training of MMLA selects by; it is measured where it is the metric, and with `data.labelType: own`. Of equal validations the first is the best.',
     ),
   patience: count()
     .nullable()

@@ -1,12 +1,19 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { type MmlaSettings, mmlaSchema } from '../config/mmla.ts';
 import { InputError } from '../errors.ts';
 import { readCsv } from '../io/csv.ts';
 import type { ClipLayout } from './clip-layouts.ts';
 import { clipLayouts } from './clip-layouts.ts';
 import { meldSource, readMeldText } from './meld.ts';
+import { mmlaSource, readMmlaDataset } from './mmla/dataset.ts';
 import type { SampleRecord } from './records.ts';
 import { listFaults } from './records.ts';
+
+/** What the configuration says about single data sets, by section of `data`. */
+export interface DatasetSettings {
+  readonly mmla?: MmlaSettings | null;
+}
 
 /** A published data set. */
 interface Dataset {
@@ -15,8 +22,9 @@ interface Dataset {
   /**
    * Reads its tables.
    * @param root folder that holds the folders of the data sets
+   * @param notify told what is left out
    */
-  read(root: string): Promise<SampleRecord[]>;
+  read(root: string, settings: DatasetSettings, notify: (message: string) => void): Promise<SampleRecord[]>;
 }
 
 /** A table with `name` and this column. */
@@ -60,6 +68,10 @@ export const datasets = {
   mercaptionplus: ofTables('mercaptionplus'),
   ovmerd: ofTables('ovmerd'),
   'meld-text': { source: meldSource, read: readMeldText },
+  mmla: {
+    source: mmlaSource,
+    read: (root, { mmla }, notify) => readMmlaDataset(root, mmla ?? mmlaSchema.parse({}), notify),
+  },
 } as const satisfies Record<string, Dataset>;
 
 /**
@@ -67,17 +79,24 @@ export const datasets = {
  * need.
  *
  * @param root folder that holds the folders of the data sets
+ * @param notify told what a data set leaves out
  * @throws InputError `DATASET_UNKNOWN`, `DATASET_MISSING` (all missing files and folders), `DATASET_INVALID` (all bad
- *   rows), and those of `readCsv`
+ *   rows), and those of `readCsv` and `readMmlaDataset`
  */
-export async function readDataset(key: string, root: string): Promise<SampleRecord[]> {
+export async function readDataset(
+  key: string,
+  root: string,
+  settings: DatasetSettings = {},
+  notify: (message: string) => void = () => {},
+): Promise<SampleRecord[]> {
   if (!Object.hasOwn(datasets, key)) {
     throw new InputError(
       'DATASET_UNKNOWN',
       `There is no data set "${key}". Known are ${Object.keys(datasets).join(', ')}; own clips are described by a manifest (data.manifest).`,
     );
   }
-  return datasets[key as keyof typeof datasets].read(root);
+  const dataset: Dataset = datasets[key as keyof typeof datasets];
+  return dataset.read(root, settings, notify);
 }
 
 async function readClipTables(key: string, definition: ClipTables, root: string): Promise<SampleRecord[]> {

@@ -18,6 +18,8 @@ const rowSchema = z
     audio: text.optional(),
     face: text.optional(),
     subtitle: text.optional(),
+    question: text.optional(),
+    answer: text.optional(),
     labels: z
       .union([
         z.array(word, 'has to be a list of words'),
@@ -34,14 +36,17 @@ const rowSchema = z
     valence: z.coerce.number('has to be a number').optional(),
     split: word.optional(),
   })
-  .superRefine(({ name, id, video, audio, face, subtitle }, context) => {
+  .superRefine(({ name, id, video, audio, face, subtitle, question }, context) => {
     if (name === undefined && id === undefined) {
       context.addIssue({ code: 'custom', message: 'has no name' });
     } else if (name !== undefined && id !== undefined && name !== id) {
       context.addIssue({ code: 'custom', message: `has the name "${name}" and the id "${id}"; give one` });
     }
-    if ([video, audio, face, subtitle].every((value) => value === undefined)) {
-      context.addIssue({ code: 'custom', message: 'has none of video, audio, face and subtitle' });
+    if ([video, audio, face, subtitle, question].every((value) => value === undefined)) {
+      context.addIssue({
+        code: 'custom',
+        message: 'has none of video, audio, face and subtitle, nor a question of its own',
+      });
     }
   });
 

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError } from '../errors.ts';
-import { readCsv } from '../io/csv.ts';
+import { readMeldTable } from './meld-table.ts';
 import type { SampleRecord } from './records.ts';
 import { listFaults } from './records.ts';
 
@@ -9,10 +9,6 @@ const splits = ['train', 'dev', 'test'] as const;
 const fileOf = (split: string): string => `${split}_sent_emo.csv`;
 /** Where the files may lie below `data.root`: there, or as the published repository has them. */
 const places = ['.', 'meld', 'MELD', join('data', 'MELD')];
-/** Columns that are read; the files have more (speaker, season, episode, times). */
-const columns = ['Utterance', 'Emotion', 'Sentiment', 'Dialogue_ID', 'Utterance_ID'];
-const emotions = ['neutral', 'joy', 'surprise', 'anger', 'sadness', 'disgust', 'fear'];
-const sentiments = ['neutral', 'positive', 'negative'];
 
 /** Utterances of each published split. */
 export const meldCounts = { train: 9989, dev: 1109, test: 2610 } as const satisfies Record<
@@ -48,28 +44,15 @@ export async function readMeldText(root: string): Promise<SampleRecord[]> {
   const records: SampleRecord[] = [];
   for (const split of splits) {
     const file = join(folder, fileOf(split));
-    const firstRow = new Map<string, number>();
-    for (const { row, values } of (await readCsv(file, { required: columns })).rows) {
-      const { Utterance: subtitle, Emotion: emotion, Sentiment: sentiment } = values;
-      const name = `${split}_dia${values.Dialogue_ID}_utt${values.Utterance_ID}`;
-      const found = [
-        ...(/_dia\d+_utt\d+$/.test(name) ? [] : ['Dialogue_ID and Utterance_ID are not whole numbers']),
-        ...(firstRow.has(name) ? [`dialogue and utterance are those of row ${firstRow.get(name)}`] : []),
-        ...(subtitle!.trim() === '' ? ['the Utterance is empty'] : []),
-        ...(emotions.includes(emotion!)
-          ? []
-          : [`the Emotion "${emotion}" is none of ${emotions.join(', ')}`]),
-        ...(sentiments.includes(sentiment!)
-          ? []
-          : [`the Sentiment "${sentiment}" is none of ${sentiments.join(', ')}`]),
-      ];
+    for (const { row, dialogue, utterance, text, emotion, sentiment, faults: found } of await readMeldTable(
+      file,
+    )) {
       faults.push(...found.map((fault) => `${fileOf(split)}, row ${row}: ${fault}`));
-      firstRow.set(name, row);
       records.push({
-        name,
-        subtitle: subtitle!,
-        labels: [emotion!],
-        sentiment: sentiment!,
+        name: `${split}_dia${dialogue}_utt${utterance}`,
+        subtitle: text,
+        labels: [emotion],
+        sentiment,
         split,
         origin: `${file}, row ${row}`,
       });

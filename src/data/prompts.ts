@@ -73,7 +73,7 @@ export function buildPrompt(mode: PromptMode, subtitle: string, question: string
   ].join('');
 }
 
-/** Kinds of question and answer. */
+/** The published kinds of question and answer. */
 export const answerTypes = [
   'description',
   'ovlabel',
@@ -82,7 +82,9 @@ export const answerTypes = [
   'sentiment',
   'valence',
 ] as const;
-export type AnswerType = (typeof answerTypes)[number];
+export type PublishedAnswerType = (typeof answerTypes)[number];
+/** `own` is the question and the answer that a sample brings itself. */
+export type AnswerType = PublishedAnswerType | 'own';
 /** `hybird` (published spelling) draws one of the kinds that a sample has. */
 export type LabelType = AnswerType | 'hybird';
 
@@ -92,6 +94,8 @@ export interface Annotations {
   readonly description?: string;
   readonly sentiment?: string;
   readonly valence?: number;
+  /** To the question that the sample brings itself. */
+  readonly answer?: string;
 }
 
 /** What some questions need to know about the data set as a whole. */
@@ -119,7 +123,7 @@ function twoDecimals(value: number): string {
  *
  * @throws InputError `ANSWER_SPACE_MISSING` where the question lists candidates or a range that are not given
  */
-export function questionText(type: AnswerType, space: AnswerSpace = {}): string {
+export function questionText(type: PublishedAnswerType, space: AnswerSpace = {}): string {
   switch (type) {
     case 'description':
       return "Please infer the person's emotional state and provide your reasoning process.";
@@ -158,7 +162,7 @@ const spaceMissing = (type: AnswerType, what: string): InputError =>
  */
 export function answerContent(
   type: AnswerType,
-  { labels = [], description, sentiment, valence }: Annotations,
+  { labels = [], description, sentiment, valence, answer }: Annotations,
 ): string | undefined {
   switch (type) {
     case 'description':
@@ -172,13 +176,16 @@ export function answerContent(
       return sentiment;
     case 'valence':
       return valence === undefined ? undefined : twoDecimals(valence);
+    case 'own':
+      return answer;
   }
 }
 
-/** The sentence that says it, verbatim as published. */
+/** The sentence that says it, verbatim as published; a sample's own answer stands alone. */
 export function answerSentence(type: AnswerType, content: string): string {
   switch (type) {
     case 'description':
+    case 'own':
       return content;
     case 'ovlabel':
     case 'onehot_wo_candidates':

@@ -12,6 +12,10 @@ export interface SampleRecord extends Annotations {
   readonly face?: string;
   /** What was said. */
   readonly subtitle?: string;
+  /** Its own, which label type `own` asks. */
+  readonly question?: string;
+  /** Which of the tasks of a data set of several it belongs to. */
+  readonly task?: string;
   readonly split?: string;
   /** File and row, for messages. */
   readonly origin: string;

@@ -7,55 +7,16 @@ import { InputError } from '../errors.ts';
 import { limiter } from '../io/limiter.ts';
 import type { BatchFeatures, PromptBatch, TrainingBatch } from './collate.ts';
 import { collatePrompts, collateTraining } from './collate.ts';
-import { readDataset } from './datasets.ts';
 import type { FeatureExtractor } from './features.ts';
-import { readManifest } from './manifest.ts';
 import type { PromptFormat } from './prompt-format.ts';
 import type { AnswerSpace, AnswerType, LabelType } from './prompts.ts';
 import { answerContent, answerTypesOf, drawAnswerType, questionText } from './prompts.ts';
+import { answerSpaceOf } from './read-records.ts';
 import type { SampleRecord } from './records.ts';
 import { featureSources, findFileFaults, listFaults } from './records.ts';
 import type { TrainingSequence } from './sequence.ts';
 import { buildTrainingSequence, encodeAnswer, encodePrompt } from './sequence.ts';
 import type { PromptTokenizer } from './tokenizer.ts';
-
-/** Where samples are described: own clips or a published data set. */
-export type RecordsLocation =
-  | { readonly manifest: string }
-  | { readonly dataset: string; readonly root: string };
-
-/** Reads the records of a manifest or of a published data set. Errors as in `readManifest` and `readDataset`. */
-export function readRecords(location: RecordsLocation): Promise<SampleRecord[]> {
-  return 'manifest' in location
-    ? readManifest(location.manifest)
-    : readDataset(location.dataset, location.root);
-}
-
-/**
- * Divides records by their `split`: those of `trainSplit` and those without one are trained on, the others held out.
- *
- * @param trainSplit null trains on everything
- */
-export function splitRecords(
-  records: readonly SampleRecord[],
-  trainSplit: string | null,
-): { readonly train: SampleRecord[]; readonly heldOut: SampleRecord[] } {
-  const isTrained = ({ split }: SampleRecord): boolean =>
-    trainSplit === null || split === undefined || split === trainSplit;
-  return { train: records.filter(isTrained), heldOut: records.filter((record) => !isTrained(record)) };
-}
-
-/** What the questions about candidates and valence need to know: the single labels and the range of the scores. */
-export function answerSpaceOf(records: readonly SampleRecord[]): AnswerSpace {
-  const labels = records.flatMap((record) => (record.labels?.length === 1 ? record.labels : []));
-  const scores = records.flatMap(({ valence }) => (valence === undefined ? [] : [valence]));
-  const low = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY);
-  const high = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
-  return {
-    candidates: [...new Set(labels)],
-    ...(scores.length > 0 && { valenceRange: [low, high] as const }),
-  };
-}
 
 export interface SampleSourceOptions {
   readonly records: readonly SampleRecord[];
@@ -97,12 +58,21 @@ export interface SampleTask {
   readonly answer: string;
 }
 
+/** What samples are asked: all the same, or each what its name gives. */
+export type Question = string | ((name: string) => string);
+
 /** Where a training batch belongs; see `SampleSource.loadBatch`. */
 export interface BatchPlace {
   readonly epoch: number;
   readonly step?: number;
   readonly beside?: readonly (readonly string[])[];
 }
+
+/** What a sample has to have where the name of the label type does not say so. */
+const answersOf: Partial<Record<LabelType, string>> = {
+  hybird: 'description, labels, sentiment or valence',
+  own: 'question and answer',
+};
 
 /** Samples prepared at a time. */
 const preparedAtOnce = 4;
@@ -244,9 +214,12 @@ export class SampleSource {
     return { tokens: ids.length, supervisedTokens: labels.filter((label) => label !== ignoredLabel).length };
   }
 
-  /** The question of a kind about these samples. Errors as in `questionText`. */
-  question(type: AnswerType): string {
-    return questionText(type, this.#space);
+  /**
+   * The question of a kind about a sample: its own, or the published one, which is the same for all.
+   * @throws InputError `QUESTION_MISSING` of a sample that brings none, and those of `questionText`
+   */
+  questionOf(name: string, type: AnswerType): string {
+    return this.#questionOf(this.record(name), type);
   }
 
   /** Tokens of the answer that says `content`, and of what ends it: those that training would supervise. */
@@ -292,12 +265,13 @@ export class SampleSource {
   /**
    * Prompts for the model to go on with.
    *
-   * @param question the same for all
+   * @param question the same for all, or that of each by its name
    */
-  async loadPrompts(names: readonly string[], question: string): Promise<PromptBatch> {
+  async loadPrompts(names: readonly string[], question: Question): Promise<PromptBatch> {
     const { format, tokenizer } = this.#options;
     const before = format.begin.asking && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
-    const prompts = names.map((name) => [...before, ...this.#prompt(this.record(name), question)]);
+    const asked = typeof question === 'string' ? () => question : question;
+    const prompts = names.map((name) => [...before, ...this.#prompt(this.record(name), asked(name))]);
     return collatePrompts(prompts, await this.#features(names), this.#options);
   }
 
@@ -318,7 +292,16 @@ export class SampleSource {
 
   #asked(record: SampleRecord, type: AnswerType): SampleTask {
     const answer = this.#options.format.answer(type, answerContent(type, record)!);
-    return { type, question: this.question(type), answer };
+    return { type, question: this.#questionOf(record, type), answer };
+  }
+
+  #questionOf({ name, question }: SampleRecord, type: AnswerType): string {
+    if (type !== 'own') return questionText(type, this.#space);
+    if (question !== undefined) return question;
+    throw new InputError(
+      'QUESTION_MISSING',
+      `Sample "${name}" has no question of its own; give it a "question", or ask all samples the same.`,
+    );
   }
 
   #prompt(record: SampleRecord, question: string): number[] {
@@ -347,7 +330,7 @@ export class SampleSource {
     const { labelType } = this.#options;
     const types = labelType === null ? [] : answerTypesOf(labelType, record);
     if (labelType !== null && types.length === 0) {
-      const wanted = labelType === 'hybird' ? 'description, labels, sentiment or valence' : labelType;
+      const wanted = answersOf[labelType] ?? labelType;
       return [
         `${record.origin}: sample "${record.name}" has no answer for data.labelType "${labelType}" (${wanted})`,
       ];

@@ -4,9 +4,12 @@ import { resolve } from 'node:path';
 import { loadWeights } from '../../train/checkpoint.ts';
 import type { Config } from '../config/schema.ts';
 import type { SampleRecord } from '../data/records.ts';
+import type { Question } from '../data/source.ts';
 import { createEngine } from '../engine/engines.ts';
+import type { State } from '../engine/types.ts';
 import { InputError } from '../errors.ts';
 import { type AffectGpt, openAffectGpt } from '../runtime/affectgpt.ts';
+import type { OpenSamples } from '../runtime/samples.ts';
 import {
   checkSettings,
   continuePredictions,
@@ -14,7 +17,7 @@ import {
   partOf,
   writeSettings,
 } from './prediction-file.ts';
-import { type Prediction, Predictor } from './predictor.ts';
+import { type Prediction, Predictor, type ScoredAnswers } from './predictor.ts';
 
 type Notify = (message: string) => void;
 
@@ -39,13 +42,43 @@ export class ClipAnswerer {
    * Answers a question about clips.
    *
    * @param checkpoint its folder
+   * @param question the same for all, or that of each by its name
    * @throws InputError for whatever is missing or wrong with checkpoint or clips
    */
   async *answer(
     checkpoint: string,
     records: readonly SampleRecord[],
-    question: string,
+    question: Question,
   ): AsyncGenerator<Prediction> {
+    yield* this.#withSamples(checkpoint, records, (state, samples) =>
+      this.#predictor.predict(state, samples, question),
+    );
+  }
+
+  /**
+   * Log-likelihoods of answers to a question about clips.
+   *
+   * @param checkpoint its folder
+   * @param question the same for all, or that of each by its name
+   * @param answers in the words of the clips' own kind of answer, which the prompt format of the run may frame
+   * @throws InputError for whatever is missing or wrong with checkpoint or clips
+   */
+  async *score(
+    checkpoint: string,
+    records: readonly SampleRecord[],
+    question: Question,
+    answers: readonly string[],
+  ): AsyncGenerator<ScoredAnswers> {
+    yield* this.#withSamples(checkpoint, records, (state, samples) =>
+      this.#predictor.score(state, samples, question, answers),
+    );
+  }
+
+  async *#withSamples<T>(
+    checkpoint: string,
+    records: readonly SampleRecord[],
+    work: (state: State, samples: OpenSamples) => AsyncGenerator<T>,
+  ): AsyncGenerator<T> {
     const { parameters } = await loadWeights(checkpoint, this.#model.trainable);
     const samples = await this.#predictor.openSamples(records);
     const state = this.#predictor.createState(parameters);
@@ -53,7 +86,7 @@ export class ClipAnswerer {
       // Bad clips are told, or left out, before the first answer is asked for.
       await samples.source.prepare();
       await samples.releaseEncoders();
-      yield* this.#predictor.predict(state, samples, question);
+      yield* work(state, samples);
     } finally {
       state.dispose();
       await samples.releaseEncoders();
@@ -70,7 +103,8 @@ export interface ClipQuestion {
   /** Checkpoint folder. */
   readonly checkpoint: string;
   readonly records: readonly SampleRecord[];
-  readonly question: string;
+  /** The same for all, or that of each by its name. */
+  readonly question: Question;
   readonly notify: Notify;
 }
 
@@ -106,12 +140,14 @@ export async function writePredictions(file: string, options: ClipQuestion): Pro
   }
   const part = partOf(file);
   const settingsFile = `${part}.settings.json`;
+  const { question } = options;
   const settings = settingsOf(options);
   if (existsSync(part) && existsSync(settingsFile)) await checkSettings(part, settingsFile, settings);
   await writeSettings(settingsFile, settings);
   try {
     return await continuePredictions(file, {
       ...options,
+      asked: ({ name }) => ({ question: typeof question === 'string' ? question : question(name) }),
       answer: (records) => answerClips({ ...options, records }),
     });
   } finally {

@@ -2,6 +2,7 @@ import type { Sampling } from '../../model/generation.ts';
 import type { Config } from '../config/schema.ts';
 import { answerLabels } from '../data/prompts.ts';
 import type { SampleRecord } from '../data/records.ts';
+import type { Question } from '../data/source.ts';
 import { RandomGenerator } from '../engine/random.ts';
 import type { Engine, HostTensorMap, State } from '../engine/types.ts';
 import type { AffectGpt } from '../runtime/affectgpt.ts';
@@ -19,6 +20,12 @@ export interface Prediction {
   /** Number of generated tokens, the stop sequence included. */
   readonly tokens: number;
   readonly finish: 'stop' | 'length';
+}
+
+/** Log-likelihoods of answers about one sample, in the order of the answers. */
+export interface ScoredAnswers {
+  readonly name: string;
+  readonly scores: Float64Array;
 }
 
 export type GenerationSettings = Config['generation'];
@@ -65,18 +72,20 @@ export class Predictor {
    * Answers about each sample, in order. An answer depends on the sample, the question and the seed alone.
    *
    * @param state with the trainable parameters
+   * @param question the same for all, or that of each by its name
    * @throws InputError `PROMPT_TOO_LONG` naming the sample
    */
   async *predict(
     state: State,
     samples: OpenSamples,
-    question: string,
+    question: Question,
     settings: GenerationSettings = this.#options.config.generation,
     names: readonly string[] = samples.source.names,
   ): AsyncGenerator<Prediction> {
     const { tokenizer, config: model } = this.#options.model;
     const { maxPositionEmbeddings } = model.decoder;
     const { stop } = formatOf(this.#options.config);
+    const asked = typeof question === 'string' ? () => question : question;
     for (let from = 0; from < names.length; from += answerBatch) {
       const batch = names.slice(from, from + answerBatch);
       const prompts = await samples.source.loadPrompts(batch, question);
@@ -85,7 +94,7 @@ export class Predictor {
         maxNewTokens: settings.maxNewTokens,
         stop: tokenizer.stopSequences(stop),
         sampling: samplingOf(settings),
-        random: batch.map((name) => new RandomGenerator(settings.seed).split(name).split(question)),
+        random: batch.map((name) => new RandomGenerator(settings.seed).split(name).split(asked(name))),
         padToken: tokenizer.padId,
       });
       for (const [i, { tokens, finish }] of answers.entries()) {
@@ -93,13 +102,40 @@ export class Predictor {
         const labels = answerLabels(text);
         yield {
           name: batch[i]!,
-          question,
+          question: asked(batch[i]!),
           text,
           ...(labels === undefined ? {} : { labels }),
           tokens: tokens.length,
           finish,
         };
       }
+    }
+  }
+
+  /**
+   * Log-likelihoods of answers about each sample, in order: of every token that training would supervise if it were the
+   * sample's own answer, what ends it included.
+   *
+   * @param state with the trainable parameters
+   * @param question the same for all, or that of each by its name
+   * @throws InputError `PROMPT_TOO_LONG` naming the sample, `NumericError` `LOGITS_NOT_FINITE`
+   */
+  async *score(
+    state: State,
+    samples: OpenSamples,
+    question: Question,
+    answers: readonly string[],
+  ): AsyncGenerator<ScoredAnswers> {
+    const { source } = samples;
+    const { maxPositionEmbeddings } = this.#options.model.config.decoder;
+    const continuations = answers.map((answer) => source.answerTokens('own', answer));
+    const more = Math.max(...continuations.map((tokens) => tokens.length));
+    for (let from = 0; from < source.names.length; from += answerBatch) {
+      const names = source.names.slice(from, from + answerBatch);
+      const prompts = await source.loadPrompts(names, question);
+      checkPromptLengths({ source, names, prompts, maxPositionEmbeddings, more });
+      const scores = await this.#generator.logLikelihoods(state, prompts, continuations);
+      yield* names.map((name, i) => ({ name, scores: scores[i]! }));
     }
   }
 

@@ -118,17 +118,28 @@ export class InstructModel {
 
   /**
    * Token ids of a conversation, up to where the answer begins.
+   *
+   * @param more tokens that are certain to follow
    * @throws InputError `LLM_REQUEST_REFUSED` where the model has too few positions for them
    */
-  encode(messages: readonly TextMessage[]): number[] {
-    const pieces = this.#template.prompt(messages).split(insidePlaceholder);
-    const ids = pieces.flatMap((piece) => this.#tokenizer.encode(piece));
+  encode(messages: readonly TextMessage[], more = 0): number[] {
+    const ids = this.#encodeText(this.#template.prompt(messages));
     const { maxPositionEmbeddings } = this.#decoder.config;
-    if (ids.length <= maxPositionEmbeddings) return ids;
+    if (ids.length + more <= maxPositionEmbeddings) return ids;
+    const answer = more === 0 ? '' : ` and a choice up to ${more}`;
     throw new InputError(
       'LLM_REQUEST_REFUSED',
-      `A text for the language model has ${ids.length} tokens, and the model has positions for ${maxPositionEmbeddings} (max_position_embeddings).`,
+      `A text for the language model has ${ids.length} tokens${answer}, and the model has positions for ${maxPositionEmbeddings} (max_position_embeddings).`,
     );
+  }
+
+  /** Token ids of an answer as the model would give it, with the token that ends its turn. */
+  encodeAnswer(text: string): number[] {
+    return [...this.#encodeText(text), this.#tokenizer.eosId];
+  }
+
+  #encodeText(text: string): number[] {
+    return text.split(insidePlaceholder).flatMap((piece) => this.#tokenizer.encode(piece));
   }
 
   /**
@@ -154,6 +165,22 @@ export class InstructModel {
       text: this.#tokenizer.decode(tokens.slice(0, tokens.length - stopLength)),
       finish,
     }));
+  }
+
+  /**
+   * Log-likelihoods of answers to conversations, the same answers to each: sums over their tokens (`Generator`).
+   *
+   * @param prompts from `encode`
+   * @param answers from `encodeAnswer`
+   * @returns `[prompts][answers]`
+   * @throws NumericError `LOGITS_NOT_FINITE`
+   */
+  logLikelihoods(
+    prompts: readonly (readonly number[])[],
+    answers: readonly (readonly number[])[],
+  ): Promise<Float64Array[]> {
+    const batch = collatePrompts(prompts, {}, { model: this.#config, tokenizer: this.#tokenizer });
+    return this.#generator.logLikelihoods(this.#state, batch, answers);
   }
 
   async dispose(): Promise<void> {

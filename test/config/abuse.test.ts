@@ -44,6 +44,13 @@ describe('a configuration from a stranger is refused, quickly and by name', () =
     ['a merge of what is no map', 'model: {<<: 3}\n', /Merge sources must be maps/],
     ['a name with a zero byte', 'extends: "a\\0"\n', /extends: there is no/],
     ['a name that is too long', `extends: ${'x'.repeat(300)}\n`, /extends: there is no/],
+    ['a preset of a long name', `extends: paper:qwen2-7b/${'x'.repeat(2 ** 19)}\n`, /there is no preset/],
+    [
+      'a list of many presets',
+      `extends: [${'paper:qwen2-7b/x, '.repeat(9000)}]\n`,
+      /or a list of such names/,
+    ],
+    ['a list inside itself, extended', 'extends: &a [*a]\n', /./],
     ['a thousand faults', 'a: [}\n'.repeat(1000), /not valid YAML/],
   ])('%s', (_, text, message) => {
     const error = refusal(text);

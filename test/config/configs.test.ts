@@ -2,10 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { COMPAT_PRESETS } from '../../src/config/compat.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { mmlaTaskKeys } from '../../src/data/mmla/tasks.ts';
 
 /** Every file of configs/; a new one is one line here. */
 const EXPECTED = [
   'meld-text-lora.yaml',
+  ...['base', 'it', 'audio', 'frames', 'faces', 'text-small'].map((name) => `mmla-${name}.yaml`),
+  ...mmlaTaskKeys.map((key) => `mmla-sft-${key.toLowerCase()}.yaml`),
   'no-prefusion.yaml',
   'no-prefusion-0.5b.yaml',
   'no-prefusion-1.5b.yaml',

@@ -39,7 +39,10 @@ describe('the schema', () => {
   it('gives a JSON Schema that refuses unknown keys and knows extends', () => {
     const schema = JSON.parse(JSON.stringify(configJsonSchema()));
     expect(schema.additionalProperties).toBe(false);
-    expect(schema.properties.extends.type).toBe('string');
+    expect(schema.properties.extends.anyOf).toEqual([
+      { type: 'string' },
+      { type: 'array', items: { type: 'string' } },
+    ]);
     expect(schema.properties.train.properties.steps).toMatchObject({
       type: 'integer',
       minimum: 1,

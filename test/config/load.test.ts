@@ -90,6 +90,7 @@ describe('loading', () => {
     expect(load(files, [], 'base').config.train.schedule).toEqual({
       type: 'warmup-cosine',
       warmupSteps: 5,
+      warmupRatio: null,
       minLr: 0,
       warmupLr: 0,
     });

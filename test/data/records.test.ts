@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inputModes } from '../../model/modes.ts';
 import { parseOpensetLabels, readDataset } from '../../src/data/datasets.ts';
 import { readManifest } from '../../src/data/manifest.ts';
+import { splitRecords } from '../../src/data/read-records.ts';
 import { featureSources, findFileFaults } from '../../src/data/records.ts';
-import { splitRecords } from '../../src/data/source.ts';
 import { makeFolder, removeFolder } from './make-media.ts';
 
 let folder: string;
@@ -20,6 +20,16 @@ beforeAll(async () => {
 afterAll(() => removeFolder(folder));
 
 describe('manifests', () => {
+  it('may bring questions and answers of their own, and need nothing else then', async () => {
+    const row = { name: 'a', question: 'How, exactly?', answer: 'mood: good' };
+    const file = await jsonl('questions.jsonl', [row]);
+    await writeFile(at('questions.csv'), 'name,question,answer\na,"How, exactly?",mood: good\n');
+    expect(await readManifest(file)).toEqual([{ ...row, origin: `${file}, row 1` }]);
+    expect(await readManifest(at('questions.csv'))).toEqual([
+      { ...row, origin: `${at('questions.csv')}, row 2` },
+    ]);
+  });
+
   it('are the same as JSONL and as CSV', async () => {
     const file = await jsonl('own.jsonl', [
       { name: 'a', video: 'clips/a.mp4', labels: ['sad', 'tired'], subtitle: 'I, er …', valence: -1.5 },

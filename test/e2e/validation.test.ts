@@ -200,7 +200,7 @@ describe('train with validation', () => {
     [
       { 'train.validation': { ...validation, metric: 'sentimentAccuracy' } },
       'VALIDATION_METRIC_UNDEFINED',
-      /"sentimentAccuracy".*There are: loss, exactMatch, emotionF, emotionPrecision, emotionRecall\./,
+      /"sentimentAccuracy".*There are: loss, exactMatch, emotionF, emotionPrecision, emotionRecall, teacherForcedExactMatch\./,
     ],
     [
       { 'train.validation': { ...validation, split: 'train' } },

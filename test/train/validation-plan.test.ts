@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Config, configSchema } from '../../src/config/schema.ts';
+import { splitRecords } from '../../src/data/read-records.ts';
 import type { SampleRecord } from '../../src/data/records.ts';
-import { splitRecords } from '../../src/data/source.ts';
 import { planValidation } from '../../train/validation/plan.ts';
 
 type Settings = Partial<NonNullable<Config['train']['validation']>>;
@@ -78,10 +78,25 @@ describe('the samples of validations', () => {
     expect(() => plan({}, records.slice(0, 10))).toThrow(refused(/nothing is held out/));
   });
 
+  it('of tasks give the metrics of tasks, and need no answers for the share that is right token for token', () => {
+    const own = records.map((record): SampleRecord => ({ ...record, question: '?', answer: 'x: sad' }));
+    const ofTask = own.map((record) => ({ ...record, task: 'MELD' }));
+    expect(plan({ answers: 4, metric: 'taskAccuracy' }, ofTask, 'own').answered).toHaveLength(4);
+    expect(() => plan({ answers: 4, metric: 'taskAccuracy' }, own, 'own')).toThrow(
+      /There are: loss, exactMatch, teacherForcedExactMatch\./,
+    );
+    expect(() => plan({ metric: 'taskInvalid' }, ofTask, 'own')).toThrow(/answers is 0/);
+    expect(plan({ metric: 'teacherForcedExactMatch' }).answered).toEqual([]);
+  });
+
   it.each([
     ['ovlabel', 'sentimentAccuracy', /answered do not give.*There are: loss, exactMatch, emotionF/],
-    ['sentiment', 'emotionF', /There are: loss, exactMatch, sentimentAccuracy, sentimentWeightedF1\./],
-    ['description', 'emotionRecall', /There are: loss, exactMatch\./],
+    [
+      'sentiment',
+      'emotionF',
+      /There are: loss, exactMatch, sentimentAccuracy, sentimentWeightedF1, teacherForcedExactMatch\./,
+    ],
+    ['description', 'emotionRecall', /There are: loss, exactMatch, teacherForcedExactMatch\./],
   ] as const)('with %s refuse the metric %s, and say which there are', (labelType, metric, message) => {
     const known = records.map(
       ({ labels, ...record }): SampleRecord => ({

@@ -4,12 +4,13 @@ import type { AffectGptConfig } from '../../model/affectgpt.ts';
 import { decoderTensorShapes } from '../../model/decoder.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { clipTables } from '../../src/data/datasets.ts';
-import { readRecords, splitRecords } from '../../src/data/source.ts';
+import { readRecords, splitRecords } from '../../src/data/read-records.ts';
 import type { WeightSource } from '../../src/engine/types.ts';
 import { InputError } from '../../src/errors.ts';
 import { trainableShapes } from '../../src/runtime/affectgpt.ts';
 import { modelShapes } from '../../src/runtime/model-shapes.ts';
 import { affectGptStepOptions, recordsLocation } from '../configured.ts';
+import { withSteps } from '../epochs.ts';
 import type { StepOptions } from '../step.ts';
 import { planValidation } from '../validation/plan.ts';
 import { checkpointBytes, checkpointsAtMost, featureBytesPerSample, freeBytes } from './disk.ts';
@@ -55,21 +56,32 @@ export const isOnnxruntime = ({ engine }: Config): boolean =>
 /**
  * The samples of a configuration as far as they can be counted without its model: from its records, or as the published
  * set has them where that is not on this machine.
+ *
+ * @returns also the configuration with the steps that follow from them
  */
-async function countSamples(config: Config): Promise<DryRunReport['data']> {
+async function countSamples(
+  config: Config,
+): Promise<{ readonly data: DryRunReport['data']; readonly config: Config }> {
   const { dataset, trainSplit, manifest, root } = config.data;
   if (manifest === null && !(await stat(root).catch(() => undefined))?.isDirectory()) {
     const isPublished = dataset !== null && Object.hasOwn(clipTables, dataset);
     const samples = isPublished ? clipTables[dataset as keyof typeof clipTables].count : null;
     const countedFrom = isPublished ? 'published set' : null;
-    return { samples, heldOut: null, validated: null, countedFrom };
+    const records = Array.from({ length: samples ?? 0 }, (_, i) => ({ name: String(i), origin: '' }));
+    return {
+      data: { samples, heldOut: null, validated: null, countedFrom },
+      config: samples === null ? config : withSteps(config, records),
+    };
   }
   const location = recordsLocation(config);
   const divided = splitRecords(await readRecords(location), trainSplit);
   const { train, heldOut } = divided;
   if (train.length === 0) throw new InputError('SAMPLES_NONE', 'There is no sample to train on.');
   const validated = planValidation(config, divided, location)?.records.length ?? 0;
-  return { samples: train.length, heldOut: heldOut.length, validated, countedFrom: 'records' };
+  return {
+    data: { samples: train.length, heldOut: heldOut.length, validated, countedFrom: 'records' },
+    config: withSteps(config, train),
+  };
 }
 
 /** The largest micro-batch that a configuration allows: every sequence as long as may be, half of it learnt. */
@@ -101,9 +113,9 @@ export function stepFromShapes(config: Config, model: AffectGptConfig): StepOpti
  * Forecast from shapes alone: no weight is read and nothing runs.
  * @throws InputError `MODEL_SHAPES_UNKNOWN`, and those of reading records that are there
  */
-export async function forecastFromShapes(config: Config): Promise<DryRunReport> {
-  const { config: model, visualParameters, audioParameters } = await modelShapes(config);
-  const data = await countSamples(config);
+export async function forecastFromShapes(given: Config): Promise<DryRunReport> {
+  const { config: model, visualParameters, audioParameters } = await modelShapes(given);
+  const { data, config } = await countSamples(given);
   return {
     dryRun: 'shapes',
     parameters: parametersOf(countParts(config, model, { visual: visualParameters, audio: audioParameters })),

@@ -6,11 +6,13 @@ import type { AffectGpt } from '../../src/runtime/affectgpt.ts';
 import { lacksModels } from '../../src/runtime/configured-models.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
 import { affectGptTask, openModelAndRecords } from '../configured.ts';
+import { describeEpochs, withSteps } from '../epochs.ts';
 import { configuredGrouping } from '../length-grouping.ts';
 import type { StepRecord } from '../logger.ts';
 import { train } from '../loop.ts';
 import { checkUnused } from '../resume.ts';
-import { EpochSampler, firstPosition, type LengthGrouping } from '../sampler.ts';
+import { configuredWeights } from '../sample-weights.ts';
+import { EpochSampler, firstPosition, type SamplerOptions } from '../sampler.ts';
 import { configuredSchedule } from '../schedule.ts';
 import type { TrainingTask } from '../task.ts';
 import { openValidationSamples } from '../validation/open.ts';
@@ -82,15 +84,13 @@ async function computeFeatures(
   return { seconds: median(seconds.length > 1 ? seconds.slice(1) : seconds), usable };
 }
 
+/** What decides the order of samples besides the seed. */
+type DrawOrder = Pick<SamplerOptions, 'lengthGrouping' | 'weights'>;
+
 /** Names of the samples of the first steps. */
-function namesOfSteps(
-  config: Config,
-  names: readonly string[],
-  lengthGrouping: LengthGrouping | null,
-  steps: number,
-): string[] {
+function namesOfSteps(config: Config, names: readonly string[], order: DrawOrder, steps: number): string[] {
   const { seed, batchSize, accumulation } = config.train;
-  const sampler = new EpochSampler({ names, seed, batchSize, accumulation, lengthGrouping });
+  const sampler = new EpochSampler({ names, seed, batchSize, accumulation, ...order });
   const drawn = new Set<string>();
   for (let step = 1, position = firstPosition; step <= steps; step++) {
     const { microBatches, next } = sampler.draw(position);
@@ -105,7 +105,7 @@ async function runSteps(
   config: Config,
   engine: Engine,
   task: TrainingTask,
-  lengthGrouping: LengthGrouping | null,
+  order: DrawOrder,
   widest: readonly string[],
 ): Promise<MeasuredSteps> {
   const { batchSize, accumulation, seed } = config.train;
@@ -116,7 +116,7 @@ async function runSteps(
     loadBatch: (names, at) => task.loadBatch(at.step === stepCount && widest.length > 0 ? widest : names, at),
   };
   await train(measured, {
-    ...{ engine, steps: stepCount, batchSize, accumulation, lengthGrouping, seed },
+    ...{ engine, steps: stepCount, batchSize, accumulation, seed, ...order },
     schedule: configuredSchedule(config.train),
     run: null,
     onStep: (record) => {
@@ -159,12 +159,15 @@ const needsFeatures = (model: AffectGpt): boolean => model.config.mode.needs.len
  *   `train`
  */
 export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
-  const { config, engine, resume, check = async () => {}, notify } = options;
-  if (resume === 'never') await checkUnused(config.output);
-  const opened = await openModelAndRecords(config, check).catch(async (error: unknown) => {
-    throw await withAlternative(config, error);
+  const { engine, resume, check = async () => {}, notify } = options;
+  if (resume === 'never') await checkUnused(options.config.output);
+  const opened = await openModelAndRecords(options.config, check, notify).catch(async (error: unknown) => {
+    throw await withAlternative(options.config, error);
   });
   const { model, train: records, heldOut, validation } = opened;
+  const config = withSteps(options.config, records);
+  const length = describeEpochs(config, records.length);
+  if (length !== undefined) notify(length);
   const inMemory: Config = { ...config, data: { ...config.data, featureCache: null } };
   const samples = await openSamples({
     config: inMemory,
@@ -178,14 +181,17 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
       // Their files and answers are checked as those of training are.
       await (await openValidationSamples(validation, records, setting)).releaseEncoders();
     }
-    const lengthGrouping = configuredGrouping(config, source);
+    const order = {
+      lengthGrouping: configuredGrouping(config, source),
+      weights: configuredWeights(config, records),
+    };
     const { summary, widest } = countTokens({
       ...config.train,
       names,
-      lengthGrouping,
+      ...order,
       lengthOf: (name) => source.sequenceLength(name, 1),
     });
-    const drawn = new Set([...namesOfSteps(config, names, lengthGrouping, stepCount), ...widest.names]);
+    const drawn = new Set([...namesOfSteps(config, names, order, stepCount), ...widest.names]);
     const { seconds: featureSeconds, usable } = await computeFeatures(options, samples, [...drawn]);
     await samples.releaseEncoders();
     const task = await affectGptTask(config, model, samples);
@@ -195,7 +201,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
       engine,
       // Where some were skipped, the others stand in for them.
       isWhole ? task : { ...task, names: usable },
-      lengthGrouping,
+      order,
       isWhole ? widest.names : widest.names.filter((name) => usable.includes(name)),
     );
     const encoders = {

@@ -1,4 +1,4 @@
-import { EpochSampler, firstPosition, type LengthGrouping } from '../sampler.ts';
+import { EpochSampler, firstPosition, type LengthGrouping, type SampleWeights } from '../sampler.ts';
 
 /** Tokens of one sample's training sequence. */
 export interface SequenceLength {
@@ -39,6 +39,7 @@ export function countTokens(options: {
   readonly batchSize: number;
   readonly accumulation: number;
   readonly lengthGrouping?: LengthGrouping | null;
+  readonly weights?: SampleWeights | null;
   readonly lengthOf: (name: string) => SequenceLength;
 }): { readonly summary: TokenSummary; readonly widest: WidestBatch } {
   const { names, lengthOf } = options;
@@ -72,7 +73,7 @@ export function countTokens(options: {
     summary: {
       samples: names.length,
       stepsPerEpoch: perStep.length,
-      meanTokens: total / names.length,
+      meanTokens: total / sampler.size(firstPosition.epoch),
       longestTokens: most(Array.from(lengths.values(), ({ tokens }) => tokens)),
       mostSupervised: most(Array.from(lengths.values(), ({ supervisedTokens }) => supervisedTokens)),
       meanTokensPerStep: total / perStep.length,

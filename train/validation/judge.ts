@@ -1,3 +1,4 @@
+import { isLowerBetter } from '../../src/config/validation.ts';
 import { InputError } from '../../src/errors.ts';
 import type { ValidationPolicy, ValidationResult } from './validator.ts';
 
@@ -39,7 +40,7 @@ export function judge(
   validations: readonly ValidatedStep[],
   { metric, patience, minDelta }: Omit<ValidationPolicy, 'every'>,
 ): Judgement {
-  const gain = (from: number, to: number): number => (metric === 'loss' ? from - to : to - from);
+  const gain = (from: number, to: number): number => (isLowerBetter(metric) ? from - to : to - from);
   let best: Judgement['best'];
   let improved: number | undefined;
   let withoutImprovement = 0;

@@ -1,4 +1,5 @@
-import type { CompiledFunction, Engine, State } from '../../src/engine/types.ts';
+import type * as tf from '@tensorflow/tfjs';
+import type { CompiledFunction, Engine, HostTensorMap, State } from '../../src/engine/types.ts';
 import { NumericError } from '../../src/errors.ts';
 import { listNames } from '../bad-step.ts';
 import type { StepOptions } from '../step.ts';
@@ -9,6 +10,15 @@ export interface NamedBatch extends TaskBatch {
   readonly names: readonly string[];
 }
 
+/** What the validation graph is made of. */
+export interface ValidationGraph
+  extends Pick<StepOptions, 'name' | 'lossSum' | 'inputs' | 'trainable' | 'weights'> {
+  /** In place of `lossSum`: that and more of the same pass, by name. */
+  readonly measured?: (
+    tensors: Parameters<StepOptions['lossSum']>[0],
+  ) => { readonly lossSum: tf.Scalar } & Record<string, tf.Tensor>;
+}
+
 /**
  * The loss of held-out samples under the parameters of a training state: a graph of the forward pass alone, without
  * dropout. It is compiled at its first use and kept. On top of the training step it holds the frozen weights once more,
@@ -17,20 +27,18 @@ export interface NamedBatch extends TaskBatch {
  */
 export class ValidationLoss {
   readonly #engine: Engine;
-  readonly #options: Pick<StepOptions, 'name' | 'lossSum' | 'inputs' | 'trainable' | 'weights'>;
+  readonly #options: ValidationGraph;
   #compiled: Promise<CompiledFunction> | undefined;
 
   /** @param options of the training step, `inputs` without those of dropout */
-  constructor(
-    engine: Engine,
-    options: Pick<StepOptions, 'name' | 'lossSum' | 'inputs' | 'trainable' | 'weights'>,
-  ) {
+  constructor(engine: Engine, options: ValidationGraph) {
     this.#engine = engine;
     this.#options = options;
   }
 
   /**
    * @param batches asked for one after the other
+   * @param observe told everything that was measured of a batch
    * @returns the mean over all supervised tokens, and their number; undefined where it was stopped
    * @throws NumericError `VALIDATION_LOSS_NOT_FINITE` naming the samples of the batch
    */
@@ -38,6 +46,7 @@ export class ValidationLoss {
     state: State,
     batches: AsyncIterable<NamedBatch>,
     isStopped: () => boolean,
+    observe: (batch: NamedBatch, measured: HostTensorMap) => void = () => {},
   ): Promise<{ readonly loss: number; readonly supervisedTokens: number } | undefined> {
     this.#compiled ??= this.#compile();
     const compiled = await this.#compiled;
@@ -54,6 +63,7 @@ export class ValidationLoss {
           `The validation loss of ${listNames(batch.names)} is ${loss}: the trained weights no longer give numbers for these samples. Go on from an earlier checkpoint with a lower learning rate, or look at the samples.`,
         );
       }
+      observe(batch, outputs);
       sum += loss;
       supervisedTokens += batch.supervisedTokens;
     }
@@ -67,14 +77,13 @@ export class ValidationLoss {
 
   #compile(): Promise<CompiledFunction> {
     const { name, lossSum, inputs, trainable, weights } = this.#options;
+    const { measured = (tensors) => ({ lossSum: lossSum(tensors) }) } = this.#options;
     return this.#engine.compile(
       (tensors) => ({
-        outputs: {
-          lossSum: lossSum({
-            inputs: tensors.inputs,
-            parameters: { ...tensors.weights, ...tensors.state },
-          }),
-        },
+        outputs: measured({
+          inputs: tensors.inputs,
+          parameters: { ...tensors.weights, ...tensors.state },
+        }),
       }),
       {
         name: `${name}.validation`,

@@ -1,6 +1,6 @@
 import type { Config } from '../../src/config/schema.ts';
+import { answerSpaceOf } from '../../src/data/read-records.ts';
 import type { SampleRecord } from '../../src/data/records.ts';
-import { answerSpaceOf } from '../../src/data/source.ts';
 import type { Engine } from '../../src/engine/types.ts';
 import type { AffectGpt } from '../../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';

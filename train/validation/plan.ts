@@ -1,8 +1,8 @@
 import type { Config } from '../../src/config/schema.ts';
 import { VALIDATION_METRICS, type ValidationSettings } from '../../src/config/validation.ts';
 import { type AnswerType, answerTypesOf, drawAnswerType } from '../../src/data/prompts.ts';
+import type { RecordsLocation } from '../../src/data/read-records.ts';
 import type { SampleRecord } from '../../src/data/records.ts';
-import type { RecordsLocation } from '../../src/data/source.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import { InputError } from '../../src/errors.ts';
 import { sha256 } from '../../src/io/checksum.ts';
@@ -24,7 +24,11 @@ export interface ValidationPlan {
 
 /** Whether an answer of a kind about a sample says which emotion words the sample has. */
 export const namesEmotions = (type: AnswerType, { labels = [] }: SampleRecord): boolean =>
-  labels.length > 0 && type !== 'sentiment' && type !== 'valence';
+  labels.length > 0 && type !== 'sentiment' && type !== 'valence' && type !== 'own';
+
+/** Whether an answer of a kind about a sample is one to the question of a task with labels. */
+export const isOfTask = (type: AnswerType, { task }: SampleRecord): boolean =>
+  type === 'own' && task !== undefined;
 
 /** Names of metrics that answers about samples give. */
 function definedMetrics(config: Config, records: readonly SampleRecord[]): string[] {
@@ -36,7 +40,8 @@ function definedMetrics(config: Config, records: readonly SampleRecord[]): strin
     return type === undefined ? [] : [{ type, record }];
   });
   const isDefined = (metric: string): boolean => {
-    if (metric === 'loss') return true;
+    if (metric === 'loss' || metric === 'teacherForcedExactMatch') return true;
+    if (metric.startsWith('task')) return asked.some(({ type, record }) => isOfTask(type, record));
     if (metric.startsWith('emotion')) return asked.some(({ type, record }) => namesEmotions(type, record));
     if (metric.startsWith('sentiment')) return asked.some(({ type }) => type === 'sentiment');
     return asked.length > 0;
@@ -57,7 +62,7 @@ export function checkMetric(
   if (metrics.includes(metric)) return;
   throw new InputError(
     'VALIDATION_METRIC_UNDEFINED',
-    `train.validation.metric is "${metric}", which the ${answered.length} samples that are answered do not give with data.labelType "${config.data.labelType}". There are: ${metrics.join(', ')}. Metrics of emotions need samples with labels, those of sentiments need samples that are asked for their sentiment.`,
+    `train.validation.metric is "${metric}", which the ${answered.length} samples that are answered do not give with data.labelType "${config.data.labelType}". There are: ${metrics.join(', ')}. Metrics of emotions need samples with labels, those of sentiments need samples that are asked for their sentiment, those of tasks samples of data.dataset "mmla".`,
   );
 }
 

@@ -195,7 +195,11 @@ export class RunValidation {
 
   /** For people, and scalars for TensorBoard. */
   describe({ step, loss, samples, metrics, answers, seconds }: ValidationLine, isBest: boolean) {
-    const values = Object.entries(metrics).map(([name, value]) => `${name} ${percent(value)}`);
+    // All of every task would be a page; its accuracy says how it does.
+    const shown = Object.entries(metrics).filter(
+      ([name]) => !name.includes('/') || name.startsWith('taskAccuracy/'),
+    );
+    const values = shown.map(([name, value]) => `${name} ${percent(value)}`);
     const about = `${samples} samples${answers.length > 0 ? `, ${answers.length} of them answered` : ''}`;
     const text = `Validation after step ${step}: loss ${loss.toFixed(4)}${values.map((value) => `, ${value}`).join('')} (${about}, ${formatDuration(seconds)})${isBest ? `; the best so far by ${this.#policy.metric}` : ''}.`;
     const tags = Object.entries({ loss, ...metrics }).map(([name, value]) => [`validation/${name}`, value]);

@@ -75,7 +75,7 @@ const noFrames = (file: string, video: VideoStream, complaints: string): InputEr
  * A run of ffmpeg over a video stream.
  * @throws InputError `VIDEO_NO_FRAMES` where ffmpeg gives up because the stream is empty, and those of `runMediaTool`
  */
-async function runOverVideo(
+export async function runOverVideo(
   file: string,
   video: VideoStream,
   programArguments: readonly string[],
@@ -95,11 +95,12 @@ async function runOverVideo(
 }
 
 /** Gives every frame the next tick of a fixed clock, so that ffmpeg neither repeats nor drops any. */
-const onePerTick = 'settb=1/25,setpts=N';
+export const onePerTick = 'settb=1/25,setpts=N';
 
 const said = (complaints: string): string => (complaints === '' ? '' : ` ffmpeg says: ${complaints}`);
 
-function requireVideo(file: string, probe: MediaProbe) {
+/** @throws InputError `VIDEO_MISSING`, `CODEC_UNKNOWN` */
+export function requireVideo(file: string, probe: MediaProbe) {
   if (probe.video === undefined) {
     throw new InputError(
       'VIDEO_MISSING',

@@ -1,10 +1,13 @@
-import { namesEmotions } from '../../../train/validation/plan.ts';
+import { isOfTask, namesEmotions } from '../../../train/validation/plan.ts';
 import type { ValidationAnswer } from '../../../train/validation/validator.ts';
+import { mmlaTask } from '../../data/mmla/tasks.ts';
 import type { AnswerType } from '../../data/prompts.ts';
 import type { SampleRecord } from '../../data/records.ts';
 import { classificationReport } from '../classification.ts';
 import { extractLabels } from '../mer-unibench/extract-rules.ts';
 import { scoreEmotionWheels } from '../mer-unibench/metrics/emotion-wheel.ts';
+import { scoreMmla } from '../mmla/metrics.ts';
+import { parseMmlaAnswer } from '../mmla/parse-answer.ts';
 
 /** An answer with what is known of its sample. */
 export interface JudgedAnswer extends ValidationAnswer {
@@ -57,6 +60,38 @@ function sentimentMetrics(answers: readonly JudgedAnswer[]): Record<string, numb
 }
 
 /**
+ * Answers to the questions of tasks, by the published rule: a label that is named alone counts. Each metric of the tasks
+ * together is the mean over all answers, that of a task has its key behind the name where there are several.
+ */
+function taskMetrics(answers: readonly JudgedAnswer[]): Record<string, number> {
+  const byTask = new Map<string, JudgedAnswer[]>();
+  for (const answer of answers.filter(({ type, record }) => isOfTask(type, record))) {
+    const { task } = answer.record;
+    byTask.set(task!, [...(byTask.get(task!) ?? []), answer]);
+  }
+  const scores = [...byTask].map(([key, asked]) => {
+    const task = mmlaTask(key);
+    const gold = asked.map(({ record }) => record.labels![0]!);
+    const parsed = asked.map(({ text }) => parseMmlaAnswer(task, text));
+    const { n, metrics, invalid } = scoreMmla(task, 'compat', gold, parsed);
+    const share = (invalid.unknown + invalid.multi) / n;
+    return { key, n, values: { taskAccuracy: metrics.ACC, taskWeightedF1: metrics.WF1, taskInvalid: share } };
+  });
+  if (scores.length === 0) return {};
+  const total = scores.reduce((sum, { n }) => sum + n, 0);
+  const names = ['taskAccuracy', 'taskWeightedF1', 'taskInvalid'] as const;
+  const together = names.map((name) => [
+    name,
+    scores.reduce((sum, { n, values }) => sum + n * values[name], 0) / total,
+  ]);
+  const apart =
+    scores.length === 1
+      ? []
+      : scores.flatMap(({ key, values }) => names.map((name) => [`${name}/${key}`, values[name]]));
+  return Object.fromEntries([...together, ...apart]) as Record<string, number>;
+}
+
+/**
  * Metrics of answers, by name, those that the samples define; fractions. `exactMatch` is the share of answers that are
  * what training would have taught, but for white space around them.
  */
@@ -67,5 +102,6 @@ export function answerMetrics(answers: readonly JudgedAnswer[]): Record<string, 
     exactMatch: exact / answers.length,
     ...emotionMetrics(answers),
     ...sentimentMetrics(answers),
+    ...taskMetrics(answers),
   };
 }
