@@ -1,4 +1,5 @@
 import type { Argv, CommandModule } from 'yargs';
+import { presetsCommand } from './config-presets.ts';
 
 /** `--config` and `--set`, the same for every command that reads a configuration. */
 export interface ConfigArguments {
@@ -20,7 +21,8 @@ export function withConfigOptions<Given>(args: Argv<Given>) {
       array: true,
       nargs: 1,
       default: [] as string[],
-      describe: 'Set one key, as in --set train.steps=100; may be given many times',
+      describe:
+        'Set one key, as in --set train.steps=100, or those of a preset, as in --set extends=paper:qwen2-7b/mintrec; may be given many times',
     });
 }
 
@@ -64,14 +66,14 @@ const schema: CommandModule<object, { format: string }> = {
   },
 };
 
-/** `affectgpt config validate | show | schema` */
+/** `affectgpt config validate | show | schema | presets` */
 export const configCommand: CommandModule = {
   command: 'config',
   describe: 'Check, print or document configurations',
   builder: (args) =>
     args
-      .command([validate, show, schema] as CommandModule[])
-      .demandCommand(1, 'Say what to do: validate, show or schema.')
+      .command([validate, show, schema, presetsCommand] as CommandModule[])
+      .demandCommand(1, 'Say what to do: validate, show, schema or presets.')
       .strict(),
   handler() {
     // Unreachable: yargs asks for one of the actions above.

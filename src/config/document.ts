@@ -6,8 +6,9 @@ import { type ConfigKey, configKeys, configSchemaNode, type SchemaNode } from '.
 export function configJsonSchema(): SchemaNode {
   const schema = configSchemaNode();
   const extend: SchemaNode = {
-    type: 'string',
-    description: 'Another configuration file whose keys hold where this one gives none.',
+    anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }],
+    description:
+      'Another configuration file, or a preset such as paper:qwen2-7b/mintrec, whose keys hold where this file gives none; or a list of them, later ones winning.',
   };
   return { ...schema, properties: { extends: extend, ...schema.properties } };
 }
@@ -18,8 +19,11 @@ This page is generated from the schema: \`affectgpt config schema --format markd
 
 A configuration is a YAML file. \`--config NAME\` is looked for in the working folder, then among the files that come
 with the package; \`.yaml\` may be left out. \`extends: other.yaml\` (looked for beside the file, then in the package) takes
-every key from another file that this one does not give: maps are merged key by key, lists are replaced.
-\`--set train.steps=100\` gives one key on the command line, its value read as YAML. Unknown keys are errors.
+every key from another file that this one does not give: maps are merged key by key, lists are replaced. A preset is extended
+by its name (\`extends: paper:qwen2-7b/mintrec\`; \`affectgpt config presets\` lists all), several files and presets as a list
+(\`extends: [mmla-base.yaml, paper:qwen2-7b/mintrec]\`), later ones winning.
+\`--set train.steps=100\` gives one key on the command line, its value read as YAML, and \`--set extends=PRESET\` all keys of
+a preset; later ones win over earlier ones and over the file. Unknown keys are errors.
 Paths are relative to the working folder. Wherever a model is named, a Hugging Face id or a folder will do.
 `;
 

@@ -8,6 +8,7 @@ import {
   parseDocument,
   visit,
 } from 'yaml';
+import { isPresetName, readPreset } from './presets/presets.ts';
 
 /** A map of configuration keys as read, not validated. */
 export type Plain = Record<string, unknown>;
@@ -127,7 +128,7 @@ function parseText(text: string, label: string): { layer: Layer; problems: Probl
   return { layer: { values, label, packaged: false, lineOf }, problems };
 }
 
-/** Reads one `--set a.b=c`, whose value is YAML. */
+/** Reads one `--set a.b=c`, whose value is YAML; `--set extends=PRESET` gives all keys of a preset. */
 export function parseSet(assignment: string): { layer: Layer; problems: Problem[] } {
   const label = `--set ${assignment.length > 200 ? `${assignment.slice(0, 200)}…` : assignment}`;
   const empty: Layer = { values: {}, label, packaged: false, lineOf: () => undefined };
@@ -144,6 +145,18 @@ export function parseSet(assignment: string): { layer: Layer; problems: Problem[
   if (problems.length > 0)
     return { layer: empty, problems: problems.map(({ message }) => ({ where: label, message })) };
   if (Object.keys(layer.values).length > 1) return fail('expected one value after "="');
+  if (path.length === 1 && path[0] === 'extends') {
+    const name = layer.values.value;
+    if (typeof name !== 'string' || !isPresetName(name)) {
+      return fail(
+        'extends: expected the name of a preset, such as paper:qwen2-7b/mintrec; a file is extended in a file',
+      );
+    }
+    const preset = readPreset(name);
+    return preset.problem === undefined
+      ? { layer: { ...empty, values: preset.values }, problems: [] }
+      : fail(`extends: ${preset.problem}`);
+  }
   const values = path.reduceRight<unknown>(
     (value, key) => ({ [key]: value }),
     layer.values.value ?? null,

@@ -12,6 +12,7 @@ import {
 } from './layer.ts';
 import { mergeLayers } from './merge.ts';
 import { packageFolder } from './package-folder.ts';
+import { isPresetName, presetMeant, readPreset } from './presets/presets.ts';
 import { configInvalid, schemaProblems, whereIs } from './problems.ts';
 import { type Config, configSchema } from './schema.ts';
 
@@ -126,34 +127,63 @@ function validate(layers: readonly Layer[], label: string): { config: Config; me
   return { config: parsed.data, merged };
 }
 
+/** Files that one configuration may be made of, each counted as often as it is extended; and names in a list. */
+const MAX_FILES = 64;
+
 /** A file and all that it extends, the most basic first. */
 export function readChain(first: string, folder: string): { layers: Layer[]; problems: Problem[] } {
-  const layers: Layer[] = [];
   const problems: Problem[] = [];
-  const seen: string[] = [];
-  let file: string | undefined = first;
-  while (file !== undefined) {
-    seen.push(file);
+  let files = 0;
+  /** @param seen what extends this file, and what extends that, the outermost first */
+  const layersOf = (file: string, seen: readonly string[]): Layer[] => {
+    files++;
     const label = labelOf(file, folder);
     const { text, problem } = readConfigText(file);
     if (problem !== undefined) problems.push({ where: label, message: problem });
     const { layer, problems: found } = parseLayer(text, label);
     problems.push(...found);
-    const { extends: parent, ...values } = layer.values;
-    layers.unshift({ ...layer, values, packaged: isPackaged(file) });
-    const next: { file?: string; problem?: string } = Object.hasOwn(layer.values, 'extends')
-      ? nextInChain(parent, path.dirname(file), seen, folder)
-      : {};
-    if (next.problem !== undefined) {
-      problems.push({
-        where: `${layer.label}:${layer.lineOf(['extends'])}`,
-        message: `extends: ${next.problem}`,
-      });
+    const { extends: parents, ...values } = layer.values;
+    const own: Layer = { ...layer, values, packaged: isPackaged(file) };
+    if (!Object.hasOwn(layer.values, 'extends')) return [own];
+    const refuse = (message: string): Layer[] => {
+      const where = `${layer.label}:${layer.lineOf(['extends'])}`;
+      problems.push({ where, message: `extends: ${message}` });
+      return [];
+    };
+    const names = namesOf(parents);
+    if (names === undefined) {
+      return refuse('expected the name of a configuration file or of a preset, or a list of such names');
     }
-    file = next.file;
-  }
-  return { layers, problems };
+    const inherited = names.flatMap((name): Layer[] => {
+      if (isPresetName(name)) {
+        const preset = readPreset(name);
+        return preset.problem === undefined ? [presetLayer(name, preset.values)] : refuse(preset.problem);
+      }
+      const next = nextInChain(name, path.dirname(file), [...seen, file], folder);
+      if (next.file === undefined) return refuse(next.problem);
+      // Files that each extend the next twice would be read more often than there is time for.
+      if (files === MAX_FILES) {
+        files++;
+        return refuse(`more than ${MAX_FILES} files`);
+      }
+      if (files > MAX_FILES) return [];
+      return layersOf(next.file, [...seen, file]);
+    });
+    return [...inherited, own];
+  };
+  return { layers: layersOf(first, []), problems };
 }
+
+/** One name, or a list of them, not too long; undefined where it is neither. */
+function namesOf(value: unknown): readonly string[] | undefined {
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const isName = (name: unknown): name is string => typeof name === 'string' && name !== '';
+  return names.length > 0 && names.length <= MAX_FILES && names.every(isName) ? names : undefined;
+}
+
+const presetLayer = (label: string, values: Plain): Layer => ({
+  ...{ values, label, packaged: true, lineOf: () => undefined },
+});
 
 /** A file's text, or why it is not read. */
 export function readConfigText(file: string): { text: string; problem?: string } {
@@ -170,16 +200,17 @@ export function readConfigText(file: string): { text: string; problem?: string }
 }
 
 function nextInChain(
-  parent: unknown,
+  parent: string,
   from: string,
   seen: readonly string[],
   folder: string,
-): { file?: string; problem?: string } {
-  if (typeof parent !== 'string' || parent === '') {
-    return { problem: 'expected the name of one configuration file' };
-  }
+): { file: string } | { file?: undefined; problem: string } {
   const { found, tried } = findFile(parent, from);
-  if (found === undefined) return { problem: `there is no "${parent}"; looked at ${tried.join(', ')}` };
+  if (found === undefined) {
+    const meant = presetMeant(parent);
+    const hint = meant === undefined ? '' : `; did you mean the preset "${meant}"?`;
+    return { problem: `there is no "${parent}"; looked at ${tried.join(', ')}${hint}` };
+  }
   if (seen.includes(found)) {
     const circle = [...seen.slice(seen.indexOf(found)), found].map((file) => labelOf(file, folder));
     return { problem: `the files extend each other in a circle: ${circle.join(' -> ')}` };

@@ -2,7 +2,11 @@ import { COMPAT_PRESETS, isCompatPreset } from './compat.ts';
 import { isPlain, type Plain } from './layer.ts';
 
 /** Keys of which only one can hold: a layer that gives one replaces an inherited other. */
-const EXCLUSIVE: Readonly<Record<string, readonly [string, string]>> = { data: ['dataset', 'manifest'] };
+const EXCLUSIVE: Readonly<Record<string, readonly [string, string]>> = {
+  data: ['dataset', 'manifest'],
+  train: ['steps', 'epochs'],
+  'train.schedule': ['warmupSteps', 'warmupRatio'],
+};
 
 /** Maps whose `type` decides their keys: a layer that gives another type inherits none of them. */
 const TYPED: ReadonlySet<string> = new Set(['train.schedule']);

@@ -12,6 +12,7 @@ const expected: Readonly<Record<string, number>> = {
   'sweep-inputs': 7,
   'sweep-frames': 12,
   'sweep-data-filter': 5,
+  'sweep-mmla-lora-rank': 12,
   'quickstart-sweep-prefusion': 6,
   'quickstart-sweep-encoders': 4,
   'quickstart-sweep-encoders-rank': 8,
@@ -20,13 +21,15 @@ const expected: Readonly<Record<string, number>> = {
   'quickstart-sweep-frames': 6,
   'quickstart-sweep-data-filter': 6,
 };
+/** Not of the AffectGPT paper. */
+const isOfMmla = (name: string) => name.startsWith('sweep-mmla-');
 const load = (name: string) => loadSweep({ config: name, folder: '/' });
 
 describe('the sweeps that come with the package', () => {
-  it('are these, each with its quickstart-sized twin', () => {
+  it('are these, each of the paper with its quickstart-sized twin', () => {
     const found = readdirSync('configs').flatMap((file) => /^(.*sweep-.*)\.yaml$/.exec(file)?.[1] ?? []);
     expect(found.sort()).toEqual(Object.keys(expected).sort());
-    const full = found.filter((name) => name.startsWith('sweep-'));
+    const full = found.filter((name) => name.startsWith('sweep-') && !isOfMmla(name));
     expect(found.filter((name) => name.startsWith('quickstart-'))).toEqual(
       full.map((name) => `quickstart-${name}`),
     );
@@ -41,7 +44,13 @@ describe('the sweeps that come with the package', () => {
       const comment = readFileSync(`configs/${name}.yaml`, 'utf8').split('\nbase:')[0]!;
       expect(comment.split('\n').every((line) => line.startsWith('# '))).toBe(true);
       expect(comment).toContain(`affectgpt sweep --config ${name}.yaml`);
-      if (name.startsWith('sweep-')) {
+      if (isOfMmla(name)) {
+        expect(sweep.metrics[0]!.name).toBe('validation.best.taskAccuracy');
+        for (const { config } of sweep.points) {
+          expect(config.data).toMatchObject({ dataset: 'mmla', mmla: { tasks: ['MIntRec'] } });
+          expect(config.lora.alpha).toBe(2 * config.lora.rank);
+        }
+      } else if (name.startsWith('sweep-')) {
         expect(comment).toMatch(/AffectGPT, ICML 2025[^)]*(Table|Figure)s? \d/);
         expect(sweep.metrics[0]!.name).toBe('mer-unibench.mean');
         expect(sweep.file.after[0]).toContain('--checkpoint {run}');
