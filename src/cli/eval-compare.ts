@@ -51,7 +51,7 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
     const { compareReports } = await import('../eval/mer-unibench/compare/compare.ts');
     const { comparisonJson, comparisonMarkdown } = await import('../eval/mer-unibench/compare/format.ts');
     if (output !== undefined) {
-      const { checkReportFolder } = await import('../eval/mer-unibench/report/write.ts');
+      const { checkReportFolder } = await import('../eval/report-folder.ts');
       await checkReportFolder(output);
     }
     await checkReportsThere(paths);

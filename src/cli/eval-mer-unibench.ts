@@ -141,7 +141,8 @@ export const merUnibenchCommand: CommandModule<object, MerUnibenchArguments> = {
       args,
       keys.map((key) => benchmarkDataset(key).metric),
     );
-    const { checkReportFolder, writeReport } = await import('../eval/mer-unibench/report/write.ts');
+    const { checkReportFolder } = await import('../eval/report-folder.ts');
+    const { writeReport } = await import('../eval/mer-unibench/report/write.ts');
     if (args.output !== undefined) await checkReportFolder(args.output);
     const notify = (message: string) => void process.stderr.write(`${message}\n`);
     const setLevel = await openSetLevel(args, notify);

@@ -2,6 +2,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { compareCommand } from './eval-compare.ts';
 import { merUnibenchCommand } from './eval-mer-unibench.ts';
+import { mmlaCommand } from './eval-mmla.ts';
 import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
 
 interface ChoicesArguments extends RunArguments {
@@ -76,8 +77,8 @@ export const evalCommand: CommandModule = {
   describe: 'Score models and their answers',
   builder: (args) =>
     args
-      .command([choices, merUnibenchCommand, compareCommand] as CommandModule[])
-      .demandCommand(1, 'Say what to score by: choices, mer-unibench; or compare.')
+      .command([choices, merUnibenchCommand, mmlaCommand, compareCommand] as CommandModule[])
+      .demandCommand(1, 'Say what to score by: choices, mer-unibench, mmla; or compare.')
       .strict(),
   handler() {
     // Unreachable: yargs asks for one of the methods above.

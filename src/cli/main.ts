@@ -12,6 +12,7 @@ import { describeFailure, usageError } from './errors.ts';
 import { evalCommand } from './eval.ts';
 import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
+import { leaderboardCommand } from './leaderboard.ts';
 import { predictCommand } from './predict.ts';
 import { pullCommand } from './pull.ts';
 import { quickstartCommand } from './quickstart.ts';
@@ -30,6 +31,7 @@ const COMMANDS = [
   sweepCommand,
   predictCommand,
   evalCommand,
+  leaderboardCommand,
   exportCommand,
   reportCommand,
   runsCommand,
@@ -47,6 +49,10 @@ const REPEATABLE = ['set', 'include', 'ids', 'reports', 'only'];
 /** Those that only one command takes many times. */
 const REPEATABLE_IN: Readonly<Record<string, readonly string[]>> = {
   'eval mer-unibench': ['dataset', 'checkpoint'],
+  'eval mmla': ['task', 'predictions'],
+  'leaderboard mmla': ['about'],
+  'data check': ['task', 'map'],
+  'data rebuild-mmla': ['upstream'],
   // yargs has each under both spellings.
   sweep: ['slurm-option', 'slurmOption', 'kubernetes-option', 'kubernetesOption'],
 };

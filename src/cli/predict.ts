@@ -4,7 +4,14 @@ import type { CommandModule } from 'yargs';
 import type { SampleRecord } from '../data/records.ts';
 import { InputError } from '../errors.ts';
 import { usageError } from './errors.ts';
-import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
+import {
+  answerKeys,
+  checkpointOption,
+  checkSettingsRead,
+  openGivenRun,
+  type RunArguments,
+  savedSetOption,
+} from './run-options.ts';
 
 interface PredictArguments extends RunArguments {
   clip: string | undefined;
@@ -35,29 +42,6 @@ function clipRecord(clip: string, subtitle: string | undefined): SampleRecord {
     ...(subtitle === undefined ? {} : { subtitle }),
     origin: clip,
   };
-}
-
-/** What answers depend on, of a run's configuration: sections, and keys of `data`. */
-const keysRead = [
-  ...['model', 'fusion', 'lora', 'engine', 'compat', 'generation'],
-  ...['template', 'faces', 'onBadSample', 'decodeTimeout', 'featureCache'].map((key) => `data.${key}`),
-];
-
-/** Settings that would change nothing are refused. @throws InputError `USAGE` with all of them */
-async function checkSettingsRead(set: readonly string[]): Promise<void> {
-  const { isPlain, parseSet } = await import('../config/layer.ts');
-  // Dotted, down to values that are no map.
-  const keysOf = (value: unknown, key: string): string[] =>
-    isPlain(value) && Object.keys(value).length > 0
-      ? Object.entries(value).flatMap(([name, inner]) => keysOf(inner, key === '' ? name : `${key}.${name}`))
-      : [key];
-  const isRead = (key: string): boolean =>
-    keysRead.some((read) => key === read || key.startsWith(`${read}.`) || read.startsWith(`${key}.`));
-  const unread = set.flatMap((one) => keysOf(parseSet(one).layer.values, '')).filter((key) => !isRead(key));
-  if (unread.length === 0) return;
-  throw usageError(
-    `--set ${[...new Set(unread)].join(', ')}: prediction does not read that, so it says nothing. It reads ${keysRead.join(', ')}.`,
-  );
 }
 
 /** `affectgpt predict --checkpoint RUN clip.mp4` and `--data manifest.jsonl --output predictions.jsonl` */
@@ -120,7 +104,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       }),
   async handler(args) {
     const { config: saved, checkpoint } = await openGivenRun(args);
-    await checkSettingsRead(args.set);
+    await checkSettingsRead(args.set, answerKeys, 'prediction');
     const { parseConfig } = await import('../config/load.ts');
     const settings = {
       maxNewTokens: args['max-new-tokens'],
@@ -136,16 +120,16 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       'given on the command line',
     );
     const { answerClips } = await import('../predict/answer-clips.ts');
-    const { asksQuestion, defaultQuestion } = await import('../predict/question.ts');
+    const { asksQuestion, questionAbout } = await import('../predict/question.ts');
     if (args.question !== undefined && !asksQuestion(config)) {
       throw usageError(
         'The prompt of this run (data.template) has no {question}, so --question says nothing.',
       );
     }
-    const question = args.question ?? defaultQuestion(config);
     const notify = (message: string): void => void process.stderr.write(`${message}\n`);
     if (args.clip !== undefined) {
       const records = [clipRecord(args.clip, args.subtitle)];
+      const question = args.question ?? questionAbout(config, records);
       for await (const prediction of answerClips({ config, checkpoint, records, question, notify })) {
         const { seed } = config.generation;
         process.stdout.write(
@@ -162,6 +146,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       throw new InputError('SAMPLES_NONE', `${args.data} has no sample of the split "${args.split}".`);
     }
     const output = args.output!;
+    const question = args.question ?? questionAbout(config, records);
     const written = await writePredictions(output, { config, checkpoint, records, question, notify });
     process.stdout.write(`${written} predictions in ${output}\n`);
   },

@@ -2,8 +2,8 @@ import { inputMode } from '../../model/modes.ts';
 import { recordsLocation } from '../../train/configured.ts';
 import type { Config, LabelType } from '../config/schema.ts';
 import { type AnswerSpace, type AnswerType, answerContent } from '../data/prompts.ts';
+import { answerSpaceOf, readRecords, splitRecords } from '../data/read-records.ts';
 import { findFileFaults, listFaults, type SampleRecord } from '../data/records.ts';
-import { answerSpaceOf, readRecords, splitRecords } from '../data/source.ts';
 import { InputError } from '../errors.ts';
 
 /** The section `evaluation` of a configuration. */
@@ -28,15 +28,18 @@ function typeOf(labelType: LabelType): AnswerType {
   if (type === 'description' || type === 'valence') {
     throw new InputError(
       'EVALUATION_LABEL_TYPE',
-      `Choices are labels, but data.labelType is "${labelType}". Set it to "ovlabel", "onehot_w_candidates", "onehot_wo_candidates" or "sentiment" (--set data.labelType=ovlabel).`,
+      `Choices are labels, but data.labelType is "${labelType}". Set it to "ovlabel", "onehot_w_candidates", "onehot_wo_candidates", "sentiment" or "own" (--set data.labelType=ovlabel).`,
     );
   }
   return type;
 }
 
-/** The labels that a kind of answer may name. */
-const labelsOf = (type: AnswerType, { labels, sentiment }: SampleRecord): readonly string[] =>
-  type === 'sentiment' ? (sentiment === undefined ? [] : [sentiment]) : (labels ?? []);
+/** The labels that a kind of answer may name: those of the sample, or the one thing that it says. */
+function labelsOf(type: AnswerType, { labels = [], sentiment, answer }: SampleRecord): readonly string[] {
+  if (type !== 'sentiment' && type !== 'own') return labels;
+  const said = type === 'own' ? answer : sentiment;
+  return said === undefined ? [] : [said];
+}
 
 /** Labels of the training samples, the most frequent first; of equally frequent ones the one that occurs first. */
 function frequentLabels(type: AnswerType, records: readonly SampleRecord[]): string[] {
@@ -58,17 +61,16 @@ function recordsOf(split: string, all: readonly SampleRecord[]): SampleRecord[] 
   );
 }
 
-function labelFault(
-  { labels = [], origin, name, ...record }: SampleRecord,
-  type: AnswerType,
-  choices: readonly string[],
-): string | undefined {
-  const where = `${origin}: sample "${name}"`;
-  if (type !== 'sentiment' && labels.length !== 1) {
+function labelFault(record: SampleRecord, type: AnswerType, choices: readonly string[]): string | undefined {
+  const where = `${record.origin}: sample "${record.name}"`;
+  const labels = labelsOf(type, record);
+  if (type === 'own' && record.question === undefined) return `${where} has no question of its own`;
+  if (labels.length !== 1) {
+    if (type === 'sentiment') return `${where} has no sentiment`;
+    if (type === 'own') return `${where} has no answer of its own`;
     return `${where} has ${labels.length} labels; one is needed to say which choice is right`;
   }
-  const label = type === 'sentiment' ? record.sentiment : labels[0];
-  if (label === undefined) return `${where} has no sentiment`;
+  const label = labels[0]!;
   return choices.includes(label) ? undefined : `${where} has the label "${label}", which is no choice`;
 }
 

@@ -52,10 +52,9 @@ export async function* scoreChoices(options: {
   const { generator, state, source, type, choices, maxPositionEmbeddings } = options;
   const answers = choices.map((choice) => source.answerTokens(type, choice));
   const longest = Math.max(...answers.map((tokens) => tokens.length));
-  const question = source.question(type);
   for (let from = 0; from < source.names.length; from += scoredAtOnce) {
     const names = source.names.slice(from, from + scoredAtOnce);
-    const prompts = await source.loadPrompts(names, question);
+    const prompts = await source.loadPrompts(names, (name) => source.questionOf(name, type));
     checkPromptLengths({ source, names, prompts, maxPositionEmbeddings, more: longest });
     const scores = await generator.logLikelihoods(state, prompts, answers);
     yield* names.map((name, i) => ({ name, scores: scores[i]! }));
@@ -63,7 +62,7 @@ export async function* scoreChoices(options: {
 }
 
 /** The likeliest choice; the first of equals. */
-function likeliest(choices: readonly string[], scores: Float64Array): string {
+export function likeliest(choices: readonly string[], scores: Float64Array): string {
   const best = scores.reduce((at, score, i) => (score > scores[at]! ? i : at), 0);
   return choices[best]!;
 }

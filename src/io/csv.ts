@@ -27,6 +27,10 @@ export interface CsvOptions {
   readonly optional?: readonly string[];
   /** Default `,`. */
   readonly delimiter?: ',' | ';' | '\t';
+  /** Of a table that may be written in another encoding than UTF-8. */
+  readonly decode?: (bytes: Uint8Array, path: string) => string;
+  /** Told of each row with too few or too many cells, which is then passed over; without it they are an error. */
+  readonly onBadRow?: (row: number, message: string) => void;
 }
 
 interface CsvRecord {
@@ -104,7 +108,11 @@ function checkColumns(
  *   `fileError`
  */
 export async function readCsv(path: string, options: CsvOptions = {}): Promise<CsvTable> {
-  const [header, ...records] = parseRecords(await readText(path), path, options.delimiter ?? ',');
+  const [header, ...records] = parseRecords(
+    await readText(path, options.decode),
+    path,
+    options.delimiter ?? ',',
+  );
   if (header === undefined) {
     throw new InputError(
       'CSV_EMPTY',
@@ -113,8 +121,16 @@ export async function readCsv(path: string, options: CsvOptions = {}): Promise<C
   }
   const columns = header.cells;
   checkColumns(columns, path, options);
-  const uneven = records.filter(({ cells }) => cells.length !== columns.length);
-  if (uneven.length > 0) {
+  const isEven = ({ cells }: CsvRecord): boolean => cells.length === columns.length;
+  const uneven = records.filter((record) => !isEven(record));
+  if (options.onBadRow !== undefined) {
+    for (const { row, cells } of uneven) {
+      options.onBadRow(
+        row,
+        `the header names ${columns.length} columns, but the row has ${cells.length} cells`,
+      );
+    }
+  } else if (uneven.length > 0) {
     const shown = uneven.slice(0, faultsShown).map(({ row, cells }) => `row ${row} has ${cells.length}`);
     const rest = uneven.length > faultsShown ? `, and ${uneven.length - faultsShown} more rows` : '';
     throw new InputError(
@@ -122,7 +138,7 @@ export async function readCsv(path: string, options: CsvOptions = {}): Promise<C
       `${path}: the header names ${columns.length} columns, but ${shown.join(', ')}${rest}. Cells that contain the delimiter need quotes.`,
     );
   }
-  const rows = records.map(({ row, cells }) => ({
+  const rows = records.filter(isEven).map(({ row, cells }) => ({
     row,
     values: Object.fromEntries(columns.map((column, index) => [column, cells[index]!])),
   }));

@@ -108,9 +108,13 @@ const maxTextBytes = 256 * 1024 * 1024;
 /**
  * Reads a whole text file as UTF-8, without a byte order mark if it has one.
  *
+ * @param decode of a file that may be written in another encoding
  * @throws InputError as in `fileError`; `FILE_TOO_LARGE`, before anything is read; `FILE_NOT_UTF8`
  */
-export async function readText(path: string): Promise<string> {
+export async function readText(
+  path: string,
+  decode: (bytes: Uint8Array, path: string) => string = decodeUtf8,
+): Promise<string> {
   const bytes = await withFile(path, async (handle) => {
     const { size } = await handle.stat();
     if (size > maxTextBytes) {
@@ -121,7 +125,7 @@ export async function readText(path: string): Promise<string> {
     }
     return handle.readFile();
   });
-  return decodeUtf8(bytes, path);
+  return decode(bytes, path);
 }
 
 /**

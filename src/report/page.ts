@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /** Text as it may stand in the content or in a quoted attribute of HTML. */
 export function escapeHtml(text: string): string {
   const signs: Readonly<Record<string, string>> = {
@@ -33,16 +35,20 @@ export interface Page {
   readonly hasDarkMode?: boolean;
   /** HTML; whatever comes from data has gone through `escapeHtml`. */
   readonly body: string;
+  /** A script that is part of the program and holds no data; it runs when the body is there. Default: none. */
+  readonly script?: string;
 }
 
-/** A whole page that needs nothing from elsewhere and may run nothing: its policy forbids scripts and requests. */
-export function htmlPage({ title, style = '', hasDarkMode = false, body }: Page): string {
-  const policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+/** A whole page that needs nothing from elsewhere: its policy forbids requests, and scripts other than the given one. */
+export function htmlPage({ title, style = '', hasDarkMode = false, body, script }: Page): string {
+  const hash = script === undefined ? undefined : createHash('sha256').update(script).digest('base64');
+  const scripts = hash === undefined ? '' : `; script-src 'sha256-${hash}'`;
+  const policy = `default-src 'none'; style-src 'unsafe-inline'; img-src data:${scripts}`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
 <title>${escapeHtml(title)}</title><style>${baseStyle}${hasDarkMode ? darkStyle : ''}${style}</style></head><body>
 ${body}
-</body></html>
+${script === undefined ? '' : `<script>${script}</script>\n`}</body></html>
 `;
 }

@@ -30,11 +30,13 @@ function lossCurves({ metrics, validations }: RunRecord): Curve[] {
   ];
 }
 
-/** All metrics of the validations, each a curve. */
-function metricCurves({ validations }: RunRecord): Curve[] {
-  const names = [...new Set(validations.flatMap(({ metrics }) => Object.keys(metrics)))];
+/** Metrics of the validations, each a curve: those of all samples, or the accuracy of each task. */
+function metricCurves({ validations }: RunRecord, of: 'all' | 'tasks'): Curve[] {
+  const perTask = 'taskAccuracy/';
+  const all = [...new Set(validations.flatMap(({ metrics }) => Object.keys(metrics)))];
+  const names = all.filter((name) => (of === 'tasks' ? name.startsWith(perTask) : !name.includes('/')));
   return names.map((name) => ({
-    name,
+    name: of === 'tasks' ? name.slice(perTask.length) : name,
     points: pointsOf(validations, ({ metrics }) => metrics[name]),
     hasDots: true,
   }));
@@ -52,7 +54,8 @@ export function curvesSection(run: RunRecord): string {
     chart(title, [{ name: title, points: pointsOf(metrics, value) }]);
   const scalar = (tag: string, factor = 1): Point[] =>
     (scalars.get(tag) ?? []).map(([step, value]) => [step, factor * value]);
-  const judged = metricCurves(run);
+  const judged = metricCurves(run, 'all');
+  const judgedTasks = metricCurves(run, 'tasks');
   const used = scalar('train/mfu', 100);
   const memory = [
     { name: 'now', points: scalar('system/rss_gb') },
@@ -61,6 +64,7 @@ export function curvesSection(run: RunRecord): string {
   const charts = [
     chart('Loss', lossCurves(run)),
     ...(judged.length === 0 ? [] : [chart('Validation metrics', judged)]),
+    ...(judgedTasks.length === 0 ? [] : [chart('Validation accuracy of tasks', judgedTasks)]),
     one('Learning rate', ({ lr }) => lr),
     one('Gradient norm', ({ gradNorm }) => gradNorm),
     one('Tokens a second', ({ tokensPerSecond }) => tokensPerSecond),

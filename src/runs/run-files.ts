@@ -10,6 +10,7 @@ import {
   readRunStatus,
   statusName,
 } from '../../train/run-status.ts';
+import { isLowerBetter } from '../config/validation.ts';
 import { InputError } from '../errors.ts';
 import { fileError } from '../io/filesystem.ts';
 import { readJsonl } from '../io/jsonl.ts';
@@ -134,7 +135,7 @@ export interface BestValidation {
   readonly value: number;
 }
 
-/** @param metric `loss`, the lower the better, or one of the others, the higher the better */
+/** @param metric `loss`, or one of the others */
 export function bestValidation(
   validations: readonly Validation[],
   metric: string,
@@ -143,7 +144,7 @@ export function bestValidation(
   for (const { step, loss, metrics } of validations) {
     const value = metric === 'loss' ? loss : metrics[metric];
     if (typeof value !== 'number') continue;
-    const isBetter = best === undefined || (metric === 'loss' ? value < best.value : value > best.value);
+    const isBetter = best === undefined || (isLowerBetter(metric) ? value < best.value : value > best.value);
     if (isBetter) best = { step, metric, value };
   }
   return best;

@@ -195,8 +195,9 @@ function featureSeconds(
 }
 
 async function forecastPoint(point: SweepPoint, report: DryRunReport): Promise<PointForecast> {
-  const { steps, memory, disk, parameters, time } = report;
-  const { checkpoint, steps: wanted } = point.config.train;
+  const { steps, tokens, memory, disk, parameters, time } = report;
+  const { checkpoint, steps: given, epochs } = point.config.train;
+  const wanted = epochs === null || tokens === null ? given : Math.ceil(epochs * tokens.stepsPerEpoch);
   return {
     id: point.id,
     state: (await pointState(point)).state,

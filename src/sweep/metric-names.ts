@@ -41,7 +41,7 @@ function sourceOf(name: string): MetricSource | undefined {
 export function metricOf(name: MetricName): Metric {
   const given = typeof name === 'string' ? { name, better: undefined } : name;
   const lowerIsBetter =
-    given.better === undefined ? /(^|[.:_-])loss$/i.test(given.name) : given.better === 'lower';
+    given.better === undefined ? /(^|[.:_-])(loss|taskInvalid)$/i.test(given.name) : given.better === 'lower';
   return { name: given.name, lowerIsBetter, source: sourceOf(given.name)! };
 }
 

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { type MetricsLine, metricsName, readMetrics } from '../../train/metrics.ts';
 import { InputError } from '../errors.ts';
+import type { Resampled } from '../eval/bootstrap.ts';
 import { classificationReport } from '../eval/classification.ts';
 import { readReport } from '../eval/mer-unibench/compare/read-report.ts';
 import type { BenchmarkKey } from '../eval/mer-unibench/datasets.ts';
-import type { Resampled } from '../eval/mer-unibench/metrics/bootstrap.ts';
 import { readText } from '../io/filesystem.ts';
 import { isJsonObject } from '../io/json.ts';
 import { readJsonl } from '../io/jsonl.ts';

@@ -28,7 +28,7 @@ const recipeKeys = [
   ...['model.llm', 'model.visualEncoder', 'model.audioEncoder', 'model.inputs', 'model.frames'],
   ...['fusion.multi', 'fusion.video', 'fusion.audio', 'train.parts', 'lora.rank', 'lora.alpha'],
   ...['data.dataset', 'data.labelType', 'train.steps', 'train.batchSize', 'train.accumulation'],
-  ...['train.optimizer', 'train.schedule', 'compat'],
+  ...['train.epochs', 'train.optimizer', 'train.schedule', 'compat'],
 ];
 
 /** Keys in which a setting is trained otherwise than the published row that it is laid beside. */

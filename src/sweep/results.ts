@@ -7,7 +7,7 @@ import {
   type PairedComparison,
   type Resampled,
   resampledScores,
-} from '../eval/mer-unibench/metrics/bootstrap.ts';
+} from '../eval/bootstrap.ts';
 import type { Cells } from './axes.ts';
 import type { Sweep, SweepPoint } from './load.ts';
 import type { Metric } from './metric-names.ts';

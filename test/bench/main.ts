@@ -8,6 +8,7 @@ import { compareCommand } from './compare/command.ts';
 import { benchExportAccuracy, exportAccuracyTable } from './export-accuracy.ts';
 import { measureRules } from './extraction-rules.ts';
 import { benchScoring } from './mer-unibench-scoring.ts';
+import { benchMmlaScoring } from './mmla-scoring.ts';
 
 /** `npm run bench -- train-step --size s`: the cases of `affectgpt bench`, and those of this folder. */
 const print = (result: object): void => console.log(JSON.stringify({ ...result, commit: commit() }));
@@ -22,6 +23,14 @@ const parser = yargs(hideBin(process.argv))
     (command) => command.option('runs', { type: 'number', default: 5, describe: 'times measured' }),
     (options) => {
       for (const result of benchScoring(options)) print(result);
+    },
+  )
+  .command(
+    'mmla-scoring',
+    'scoring 100,000 answers to tasks of MMLA; one core',
+    (command) => command.option('runs', { type: 'number', default: 5, describe: 'times measured' }),
+    (options) => {
+      for (const result of benchMmlaScoring(options)) print(result);
     },
   )
   .command(

@@ -94,7 +94,7 @@ describe('scores of choices', () => {
     const tensors = toTensors({ ...decoder, ...adapters });
     const parameters = new Parameters(tensors);
     for (const [name, scores] of scored) {
-      const prompt = await source.loadPrompts([name], source.question(type));
+      const prompt = await source.loadPrompts([name], source.questionOf(name, type));
       const alone = await generator.logLikelihoods(state, prompt, answers);
       const inputs = toTensors(prompt.inputs) as unknown as AffectGptInputs;
       const { inputsEmbeds } = embedInputs(model.config, parameters, inputs);

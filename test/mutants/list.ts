@@ -2,6 +2,9 @@ import { checkpointMutants } from './list/checkpoints.ts';
 import { dataMutants } from './list/data.ts';
 import { evaluationMutants } from './list/evaluation.ts';
 import { fileMutants } from './list/files.ts';
+import { mmlaMutants } from './list/mmla.ts';
+import { mmlaAnswerMutants } from './list/mmla-answers.ts';
+import { mmlaScoreMutants } from './list/mmla-scores.ts';
 import { modelMutants } from './list/model.ts';
 import { randomMutants } from './list/random.ts';
 import { rankMutants } from './list/ranks.ts';
@@ -18,4 +21,7 @@ export const mutants: readonly Mutant[] = [
   ...modelMutants,
   ...dataMutants,
   ...evaluationMutants,
+  ...mmlaMutants,
+  ...mmlaScoreMutants,
+  ...mmlaAnswerMutants,
 ];

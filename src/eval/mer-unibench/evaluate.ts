@@ -1,7 +1,7 @@
+import { type Interval, percentileInterval, resampledScores } from '../bootstrap.ts';
 import { type BenchmarkDataset, type BenchmarkKey, benchmarkDatasets } from './datasets.ts';
 import type { Extracted, ExtractedKind } from './extraction.ts';
 import type { BenchmarkLabels } from './labels.ts';
-import { type Interval, percentileInterval, resampledScores } from './metrics/bootstrap.ts';
 import { scoreEmotionWheels, scoreTwelve } from './metrics/emotion-wheel.ts';
 import { scoreHitRate } from './metrics/hit-rate.ts';
 import type { Protocol, WheelResult } from './metrics/result.ts';

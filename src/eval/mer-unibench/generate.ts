@@ -1,18 +1,17 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import type { SampleRecord } from '../../data/records.ts';
-import { InputError } from '../../errors.ts';
 import { sha256 } from '../../io/checksum.ts';
 import { fileError } from '../../io/filesystem.ts';
 import type { JsonValue } from '../../io/json.ts';
 import { ClipAnswerer } from '../../predict/answer-clips.ts';
+import { checkpointIdentity } from '../../predict/checkpoint-identity.ts';
 import {
-  checkSettings,
+  checkBegun,
   continuePredictions,
   type PredictionSettings,
-  partOf,
   writeSettings,
 } from '../../predict/prediction-file.ts';
 import { defaultQuestion } from '../../predict/question.ts';
@@ -60,10 +59,7 @@ export async function generateAnswers(options: GenerateOptions): Promise<Generat
   );
   // Whatever was made otherwise is told before hours of work.
   for (const { file, settingsFile, settings } of work) {
-    for (const begun of [file, partOf(file)].filter(existsSync)) {
-      if (existsSync(settingsFile)) await checkSettings(begun, settingsFile, settings);
-      else throw noSettings(begun, settingsFile);
-    }
+    await checkBegun(file, settingsFile, settings);
   }
   let answerer: ClipAnswerer | undefined;
   try {
@@ -80,7 +76,8 @@ export async function generateAnswers(options: GenerateOptions): Promise<Generat
       await writeSettings(settingsFile, settings);
       notify(`Asking ${basename(checkpoint)} about ${set.records.length} samples of ${set.key} …`);
       await continuePredictions(file, {
-        ...{ question, notify, records: set.records },
+        ...{ notify, records: set.records },
+        asked: () => ({ question }),
         answer: (records) => opened.answer(checkpoint, records, question),
       });
     }
@@ -117,25 +114,15 @@ async function settingsOf(
   config: Config,
 ): Promise<PredictionSettings> {
   const { model, compat, data, generation } = config;
-  const sums = join(checkpoint, 'checksums.json');
-  const weights = await readFile(sums).catch((error: unknown) => {
-    throw fileError(error, sums, 'read');
-  });
   const samples = records.map(({ name, subtitle = '' }) => [name, subtitle]);
   const { maxNewTokens, temperature } = generation;
   const settings = {
     ...{ dataset: key, question: defaultQuestion(config) },
     samples: { count: records.length, sha256: sha256(JSON.stringify(samples)) },
-    checkpoint: { name: basename(checkpoint), sha256: sha256(weights) },
+    checkpoint: await checkpointIdentity(checkpoint),
     // Nothing is drawn at temperature 0.
     generation: temperature === 0 ? { maxNewTokens, temperature } : generation,
     ...{ model, compat, template: data.template, faces: data.faces },
   };
   return JSON.parse(JSON.stringify(settings)) as Record<string, JsonValue>;
 }
-
-const noSettings = (file: string, settingsFile: string): InputError =>
-  new InputError(
-    'PREDICTIONS_NO_SETTINGS',
-    `It is not known how ${file} was made: ${settingsFile} is not there. Remove it, or write to another folder; to score it as it is, give it as --predictions.`,
-  );

@@ -1,9 +1,9 @@
 import type { ChatModel } from '../../llm/messages.ts';
+import { type Interval, percentileInterval, resampledScores } from '../bootstrap.ts';
 import type { CheckpointEvaluation, ScoringSettings, SetEvaluation } from './evaluate.ts';
 import { askAll } from './extract-llm.ts';
 import type { ExtractionOptions } from './extractor.ts';
 import { openGrouping } from './grouping.ts';
-import { type Interval, percentileInterval, resampledScores } from './metrics/bootstrap.ts';
 import { type SetLevelResult, scoreSetLevel, setWords, wheelGrouper } from './metrics/set-level.ts';
 import { cleanReply, groupingPrompt, parseGroups } from './published-prompts.ts';
 import type { LabelSample } from './samples.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bootstrapInterval, pairedBootstrap } from '../../../src/eval/mer-unibench/metrics/bootstrap.ts';
+import { bootstrapInterval, pairedBootstrap } from '../../../src/eval/bootstrap.ts';
 import { scoreEmotionWheels } from '../../../src/eval/mer-unibench/metrics/emotion-wheel.ts';
 import { scoreHitRate } from '../../../src/eval/mer-unibench/metrics/hit-rate.ts';
 import { scoreSentiment } from '../../../src/eval/mer-unibench/metrics/sentiment.ts';

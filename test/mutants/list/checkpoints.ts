@@ -189,8 +189,8 @@ export const checkpointMutants: readonly Mutant[] = [
     name: 'validation-best-inverted',
     breaks: 'The checkpoint with the highest validation loss counts as the best.',
     file: 'train/validation/judge.ts',
-    find: "metric === 'loss' ? from - to : to - from",
-    replace: "metric !== 'loss' ? from - to : to - from",
+    find: 'isLowerBetter(metric) ? from - to : to - from',
+    replace: '!isLowerBetter(metric) ? from - to : to - from',
     tests: ['test/train/validation-judge.test.ts'],
   },
   {

@@ -145,7 +145,7 @@ export const dataMutants: readonly Mutant[] = [
   {
     name: 'trains-on-held-out-samples',
     breaks: 'Samples of other splits are trained on.',
-    file: 'src/data/source.ts',
+    file: 'src/data/read-records.ts',
     find: 'trainSplit === null || split === undefined || split === trainSplit;',
     replace: 'trainSplit === null || split === undefined || split !== null;',
     tests: ['test/data/records.test.ts'],

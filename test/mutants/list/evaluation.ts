@@ -57,7 +57,7 @@ export const evaluationMutants: readonly Mutant[] = [
   {
     name: 'bootstrap-ignores-seed',
     breaks: 'Intervals are the same under every seed.',
-    file: `${metrics}/bootstrap.ts`,
+    file: 'src/eval/bootstrap.ts',
     find: '[seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0] as const',
     replace: '[0, Math.floor(seed / 2 ** 32) * 0] as const',
     tests: bootstrapTests,
@@ -65,7 +65,7 @@ export const evaluationMutants: readonly Mutant[] = [
   {
     name: 'bootstrap-not-paired',
     breaks: 'Two models are compared on different draws.',
-    file: `${metrics}/bootstrap.ts`,
+    file: 'src/eval/bootstrap.ts',
     find: 'resampledScores(b, options), options);',
     replace: 'resampledScores(b, { ...options, seed: options.seed + 1 }), options);',
     tests: bootstrapTests,

@@ -5,10 +5,10 @@ import { collateTraining } from '../../../src/data/collate.ts';
 import {
   type Annotations,
   type AnswerSpace,
-  type AnswerType,
   answerText,
   answerTypes,
   buildPrompt,
+  type PublishedAnswerType,
   questionText,
 } from '../../../src/data/prompts.ts';
 import { buildTrainingSequence, encodePrompt } from '../../../src/data/sequence.ts';
@@ -19,7 +19,7 @@ import { missed, reasonOf } from '../compare.ts';
 import type { Comparison } from '../handler.ts';
 import { equal } from './comparisons.ts';
 
-export const isAnswerType = (type: string): type is AnswerType =>
+export const isAnswerType = (type: string): type is PublishedAnswerType =>
   (answerTypes as readonly string[]).includes(type);
 
 /** The labels or the range that a published question lists. */
@@ -33,7 +33,7 @@ export function spaceOfQuestion(question: string): AnswerSpace {
 }
 
 /** What a published answer tells about its sample. */
-export function annotationsOfAnswer(type: AnswerType, answer: string): Annotations {
+export function annotationsOfAnswer(type: PublishedAnswerType, answer: string): Annotations {
   const content = / (?:state|label|score) is (.+)\.$/s.exec(answer)?.[1] ?? '';
   if (type === 'description') return { description: answer };
   if (type === 'sentiment') return { sentiment: content };

@@ -1,14 +1,14 @@
 import { basename, dirname, resolve } from 'node:path';
 import { InputError } from '../../../errors.ts';
-import { type BenchmarkDataset, type BenchmarkKey, benchmarkDatasets } from '../datasets.ts';
-import { MEANS } from '../evaluate.ts';
 import {
   type BootstrapOptions,
   checkSameSamples,
   comparePaired,
   type PairedComparison,
   resampledScores,
-} from '../metrics/bootstrap.ts';
+} from '../../bootstrap.ts';
+import { type BenchmarkDataset, type BenchmarkKey, benchmarkDatasets } from '../datasets.ts';
+import { MEANS } from '../evaluate.ts';
 import type { ReadReport, ReportedSet, ReportHeader } from './read-report.ts';
 
 /** What of the headers of reports differs. */

@@ -1,6 +1,6 @@
+import { type Bar, barChart } from '../../../report/bar-chart.ts';
 import { escapeHtml, htmlPage } from '../../../report/page.ts';
 import { htmlTable } from '../../../report/table.ts';
-import { type Bar, barChart } from '../report/charts.ts';
 import { mainMetric } from '../report/tables.ts';
 import type { Comparison } from './compare.ts';
 import {

@@ -1,9 +1,10 @@
+import type { SampleCounts } from '../../bootstrap.ts';
 import type { LabelSample } from '../samples.ts';
 import type { WheelLevel } from '../tables.ts';
 import { WHEELS } from '../tables.ts';
 import type { GroupedSample, GroupingOptions, Step } from './groups.ts';
 import { groupSamples, normalizeSamples, overlap, wheelTableOf } from './groups.ts';
-import type { Protocol, SampleCounts, SampleOnWheel, WheelResult } from './result.ts';
+import type { Protocol, SampleOnWheel, WheelResult } from './result.ts';
 import { mean } from './result.ts';
 
 export interface EmotionWheelOptions extends GroupingOptions {

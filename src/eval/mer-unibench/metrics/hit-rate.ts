@@ -1,9 +1,10 @@
+import type { SampleCounts } from '../../bootstrap.ts';
 import type { LabelSample } from '../samples.ts';
 import { WHEELS } from '../tables.ts';
 import type { EmotionWheelOptions } from './emotion-wheel.ts';
 import type { GroupedSample } from './groups.ts';
 import { groupSamples, normalizeSamples, overlap, wheelTableOf } from './groups.ts';
-import type { SampleCounts, WheelResult } from './result.ts';
+import type { WheelResult } from './result.ts';
 import { mean } from './result.ts';
 
 /** Of each sample on one wheel; 0 where it is left out. */

@@ -1,3 +1,4 @@
+import type { SampleCounts } from '../../bootstrap.ts';
 import type { WheelLevel, WheelNumber, WheelTable } from '../tables.ts';
 
 /**
@@ -35,9 +36,6 @@ export interface LabelSampleScore {
   /** Groups and score on each wheel. */
   readonly perWheel: readonly (SampleOnWheel | undefined)[];
 }
-
-/** How often each sample of a result, in its order, is drawn. */
-export type SampleCounts = ArrayLike<number>;
 
 /** What all metrics of the benchmark give. Fractions, unrounded; NaN is `null` in JSON. */
 export interface MetricResult {

@@ -1,9 +1,10 @@
+import type { SampleCounts } from '../../bootstrap.ts';
 import type { Classified } from '../../classification.ts';
 import { classificationReport } from '../../classification.ts';
 import type { SentimentSample } from '../samples.ts';
 import { inOrder } from '../samples.ts';
 import { normalizeWord } from '../words.ts';
-import type { MetricResult, Protocol, SampleCounts } from './result.ts';
+import type { MetricResult, Protocol } from './result.ts';
 
 export interface SentimentResult extends MetricResult {
   readonly metric: 'sentiment';

@@ -1,10 +1,10 @@
+import type { SampleCounts } from '../../bootstrap.ts';
 import type { Grouping } from '../grouping.ts';
 import type { LabelSample } from '../samples.ts';
 import { inOrder } from '../samples.ts';
 import type { WheelLevel, WheelNumber } from '../tables.ts';
 import { normalizeWord } from '../words.ts';
 import { overlap } from './groups.ts';
-import type { SampleCounts } from './result.ts';
 
 /**
  * Sorts the labels and predictions of one sample, each word once, into groups of the same meaning. A word that is in no

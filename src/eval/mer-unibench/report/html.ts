@@ -1,13 +1,13 @@
+import { barChart } from '../../../report/bar-chart.ts';
+import { type ConfusionCounts, confusionTable } from '../../../report/confusion-table.ts';
 import { escapeHtml, htmlPage } from '../../../report/page.ts';
 import { htmlTable, percent, type Table } from '../../../report/table.ts';
 import type { CheckpointEvaluation, SetEvaluation } from '../evaluate.ts';
 import { openGrouping } from '../grouping.ts';
 import { WHEELS } from '../tables.ts';
 import { compareCodePoints } from '../words.ts';
-import { barChart, confusionTable } from './charts.ts';
 import type { Evaluation } from './json.ts';
 import {
-  type ConfusionCounts,
   checkpointTable,
   findingsOf,
   headerRows,

@@ -1,7 +1,7 @@
 import { packageVersion } from '../../../config/package-folder.ts';
+import type { Interval } from '../../bootstrap.ts';
 import { checkpointJson, jsonNumber } from '../checkpoint-json.ts';
 import type { CheckpointEvaluation, MeanScore, ScoringSettings, SetEvaluation } from '../evaluate.ts';
-import type { Interval } from '../metrics/bootstrap.ts';
 import type { SetLevelScore } from '../set-level.ts';
 
 /** One run of the benchmark: what all reports are made of. */

@@ -1,6 +1,7 @@
+import type { ConfusionCounts } from '../../../report/confusion-table.ts';
 import { percent, type Table } from '../../../report/table.ts';
+import type { Interval } from '../../bootstrap.ts';
 import type { CheckpointEvaluation, SetEvaluation } from '../evaluate.ts';
-import type { Interval } from '../metrics/bootstrap.ts';
 import { TWELVE_STEPS } from '../metrics/emotion-wheel.ts';
 import type { Finding } from '../scoring-findings.ts';
 import type { Evaluation } from './json.ts';
@@ -185,13 +186,6 @@ export function setLevelTable({ checkpoints }: SetEvaluation): Table | undefined
   });
   if (rows.length === 0) return undefined;
   return { head: ['set level', 'Accuracy_s', 'Recall_s', 'Avg', '95 % of Avg', 'scored', 'of'], rows };
-}
-
-export interface ConfusionCounts {
-  readonly rows: readonly string[];
-  readonly columns: readonly string[];
-  /** `[row][column]` */
-  readonly counts: readonly (readonly number[])[];
 }
 
 /** What is no group of the wheel. */

@@ -1,58 +1,17 @@
-import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { InputError } from '../../../errors.ts';
-import { writeFileAtomic } from '../../../io/atomic.ts';
-import { fileError } from '../../../io/filesystem.ts';
+import { writeReportFiles } from '../../report-folder.ts';
 import { reportHtml } from './html.ts';
 import { type Evaluation, reportJsonText } from './json.ts';
 import { reportMarkdown } from './markdown.ts';
 
-const pieceBytes = 1024 * 1024;
-
-/** Larger pieces of small ones: one system call each. */
-function* joined(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
-  let waiting: Uint8Array[] = [];
-  let length = 0;
-  for (const piece of pieces) {
-    waiting.push(piece);
-    length += piece.byteLength;
-    if (length < pieceBytes) continue;
-    yield Buffer.concat(waiting);
-    waiting = [];
-    length = 0;
-  }
-  yield Buffer.concat(waiting);
-}
-
 /**
- * Refuses a folder for reports that is none, before hours of work.
- *
- * @throws InputError `NOT_A_FOLDER`
- */
-export async function checkReportFolder(folder: string): Promise<void> {
-  const there = await stat(folder).catch(() => undefined);
-  if (there === undefined || there.isDirectory()) return;
-  throw new InputError(
-    'NOT_A_FOLDER',
-    `${folder} is a file; reports are written to a folder. Give another name.`,
-  );
-}
-
-/**
- * Writes `report.json`, `report.md` and `report.html` into a folder, each whole or not at all; those of an earlier run are
- * replaced. The folder is made where it does not exist.
+ * Writes `report.json`, `report.md` and `report.html` into a folder.
  *
  * @returns the paths
- * @throws InputError of `fileError`
+ * @throws InputError of `writeReportFiles`
  */
-export async function writeReport(folder: string, evaluation: Evaluation): Promise<string[]> {
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw fileError(error, folder, 'write');
-  });
-  const paths = ['report.json', 'report.md', 'report.html'].map((name) => join(folder, name));
-  const [json, markdown, html] = paths as [string, string, string];
-  await writeFileAtomic(markdown, reportMarkdown(evaluation));
-  await writeFileAtomic(html, reportHtml(evaluation));
-  await writeFileAtomic(json, joined(reportJsonText(evaluation)));
-  return paths;
-}
+export const writeReport = (folder: string, evaluation: Evaluation): Promise<string[]> =>
+  writeReportFiles(folder, [
+    ['report.json', reportJsonText(evaluation)],
+    ['report.md', reportMarkdown(evaluation)],
+    ['report.html', reportHtml(evaluation)],
+  ]);

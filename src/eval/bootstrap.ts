@@ -1,6 +1,8 @@
-import { threefry2x32 } from '../../../engine/random.ts';
-import { InputError } from '../../../errors.ts';
-import type { SampleCounts } from './result.ts';
+import { threefry2x32 } from '../engine/random.ts';
+import { InputError } from '../errors.ts';
+
+/** How often each sample of a result, in its order, is drawn. */
+export type SampleCounts = ArrayLike<number>;
 
 export interface BootstrapOptions {
   readonly seed: number;
@@ -92,7 +94,7 @@ export function comparePaired(
 }
 
 /** Calls `use` with how often each sample is drawn; the array is used again for the next resample. */
-function forEachResample(
+export function forEachResample(
   n: number,
   { seed, resamples = 1000 }: BootstrapOptions,
   use: (counts: Uint32Array) => void,

@@ -1,6 +1,5 @@
-import { escapeHtml } from '../../../report/page.ts';
-import { percent } from '../../../report/table.ts';
-import type { ConfusionCounts } from './tables.ts';
+import { escapeHtml } from './page.ts';
+import { percent } from './table.ts';
 
 export interface Bar {
   readonly title: string;
@@ -33,21 +32,4 @@ export function barChart(label: string, bars: readonly Bar[]): string {
     return `${name}${bar}<line x1="${low}" x2="${high}" y1="${middle}" y2="${middle}" class="whisker"/>${ends.join('')}${text}`;
   });
   return `<svg viewBox="0 0 ${width} ${bottom + 20}" role="img" aria-label="${escapeHtml(label)}">${grid.join('')}${drawn.join('')}</svg>`;
-}
-
-/** A confusion as a table whose cells are the darker the greater their share of the row. */
-export function confusionTable({ rows, columns, counts }: ConfusionCounts): string {
-  const head = `<tr><th>label \\ answer</th>${columns.map((column) => `<th class="number">${escapeHtml(column)}</th>`).join('')}</tr>`;
-  const body = rows.map((row, i) => {
-    const sum = counts[i]!.reduce((total, count) => total + count, 0);
-    const cells = counts[i]!.map((count, j) => {
-      const share = sum === 0 ? 0 : count / sum;
-      const isRight = columns[j] === row;
-      const colour = isRight ? '42, 138, 87' : '179, 55, 47';
-      const text = count === 0 ? '' : Number.isInteger(count) ? String(count) : count.toFixed(1);
-      return `<td class="number" style="background: rgba(${colour}, ${(0.75 * share).toFixed(2)})">${text}</td>`;
-    });
-    return `<tr><th>${escapeHtml(row)}</th>${cells.join('')}</tr>`;
-  });
-  return `<div class="wide"><table>${head}\n${body.join('\n')}</table></div>`;
 }

@@ -1,0 +1,48 @@
+import type { Mutant } from '../mutant.ts';
+
+const room = 'src/eval/mmla/answer';
+const testOf = (name: string): string[] => [`test/eval/mmla-answer/${name}.test.ts`];
+
+/** How models are asked the questions of MMLA. */
+export const mmlaAnswerMutants: readonly Mutant[] = [
+  {
+    name: 'mmla-choice-without-end',
+    breaks: 'The likelihood of an answer is that of all answers that begin with it.',
+    file: 'src/runtime/instruct-model.ts',
+    find: 'return [...this.#encodeText(text), this.#tokenizer.eosId];',
+    replace: 'return this.#encodeText(text);',
+    tests: testOf('instruct'),
+  },
+  {
+    name: 'mmla-late-answers-last',
+    breaks: 'Answers that failed at first stand at the end of the file.',
+    file: 'src/predict/prediction-file.ts',
+    find: 'await putInOrder(part, names, options.records);',
+    replace: '',
+    tests: testOf('tasks'),
+  },
+  {
+    name: 'mmla-bad-samples-left-out',
+    breaks: 'A run whose training left bad samples out answers about fewer.',
+    file: `${room}/run-answerer.ts`,
+    find: "onBadSample: 'fail'",
+    replace: 'onBadSample: config.data.onBadSample',
+    tests: testOf('run'),
+  },
+  {
+    name: 'mmla-asks-on-after-the-end',
+    breaks: 'Nobody stops the questions to an endpoint that are under way.',
+    file: `${room}/endpoint-answerer.ts`,
+    find: 'stop.abort();',
+    replace: '',
+    tests: testOf('endpoint'),
+  },
+  {
+    name: 'mmla-prompt-not-of-the-training',
+    breaks: 'A run that was trained on MMLA is asked in other words than it was trained with.',
+    file: 'src/cli/mmla-model-options.ts',
+    find: '{ trainedWith: mmla.prompt }',
+    replace: '{}',
+    tests: testOf('run'),
+  },
+];
