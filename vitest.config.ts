@@ -6,6 +6,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    // Tests leave nothing in the user's cache.
+    env: { AFFECTGPT_ONNXRUNTIME_CACHE: '' },
     projects: [
       {
         extends: true,

@@ -1,5 +1,5 @@
 import { EngineError } from '../errors.ts';
-import type { HostTensor, HostTensorMap, State } from './types.ts';
+import type { CompileOptions, HostTensor, HostTensorMap, State } from './types.ts';
 
 const copyOf = ({ dtype, shape, data }: HostTensor): HostTensor => ({
   dtype,
@@ -17,6 +17,19 @@ export class HostState implements State {
   constructor(engine: string, values: HostTensorMap) {
     this.engine = engine;
     for (const [name, value] of Object.entries(values)) this.#current.set(name, copyOf(value));
+  }
+
+  /**
+   * The state that a run of a function was given; an empty one where the function needs none.
+   * @throws EngineError `ENGINE_STATE` where it is missing, or not of this engine
+   */
+  static given(engine: string, { name, state: specs = {} }: CompileOptions, state?: State): HostState {
+    if (Object.keys(specs).length === 0) return new HostState(engine, {});
+    if (state instanceof HostState && state.engine === engine) return state;
+    throw new EngineError(
+      'ENGINE_STATE',
+      `"${name}" needs the state that engine.createState of ${engine} made.`,
+    );
   }
 
   /** @throws EngineError `ENGINE_STATE` where the state has no such entry */

@@ -4,11 +4,13 @@ export interface RandomState {
   readonly counter: number;
 }
 
-const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;
-
 /**
- * Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): encrypts a
- * 64-bit counter under a 64-bit key, both as two 32-bit words. Writes two unsigned words to `output[0..1]`.
+ * Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): encrypts
+ * 64-bit counters under a 64-bit key, all as two 32-bit words. The rounds stand one by one, without a loop, as the
+ * bootstrap draws tens of millions of blocks.
+ *
+ * @param output its unsigned words `at` and `at + 1`, for every even `at`, become the block of counter `counter0 + at`,
+ *   `counter1`; its length is even
  */
 export function threefry2x32(
   key: readonly [number, number],
@@ -16,21 +18,70 @@ export function threefry2x32(
   counter1: number,
   output: Uint32Array,
 ): void {
-  const schedule = [key[0], key[1], key[0] ^ key[1] ^ 0x1bd11bda] as const;
-  let x0 = (counter0 + schedule[0]) | 0;
-  let x1 = (counter1 + schedule[1]) | 0;
-  for (let group = 0; group < 5; group++) {
-    const first = (group % 2) * 4;
-    for (let round = first; round < first + 4; round++) {
-      const rotation = rotations[round]!;
-      x0 = (x0 + x1) | 0;
-      x1 = ((x1 << rotation) | (x1 >>> (32 - rotation))) ^ x0;
-    }
-    x0 = (x0 + schedule[(group + 1) % 3]!) | 0;
-    x1 = (x1 + schedule[(group + 2) % 3]! + group + 1) | 0;
+  const k0 = key[0] | 0;
+  const k1 = key[1] | 0;
+  const k2 = k0 ^ k1 ^ 0x1bd11bda;
+  for (let at = 0; at < output.length; at += 2) {
+    let x0 = (counter0 + at + k0) | 0;
+    let x1 = (counter1 + k1) | 0;
+    // Rounds 1 to 4, and the key.
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+    x0 = (x0 + k1) | 0;
+    x1 = (x1 + k2 + 1) | 0;
+    // Rounds 5 to 8, and the key.
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0;
+    x0 = (x0 + k2) | 0;
+    x1 = (x1 + k0 + 2) | 0;
+    // Rounds 9 to 12, and the key.
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+    x0 = (x0 + k0) | 0;
+    x1 = (x1 + k1 + 3) | 0;
+    // Rounds 13 to 16, and the key.
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0;
+    x0 = (x0 + k1) | 0;
+    x1 = (x1 + k2 + 4) | 0;
+    // Rounds 17 to 20, and the key.
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+    x0 = (x0 + k2) | 0;
+    x1 = (x1 + k0 + 5) | 0;
+    output[at] = x0;
+    output[at + 1] = x1;
   }
-  output[0] = x0;
-  output[1] = x1;
 }
 
 /**

@@ -18,16 +18,17 @@ export type HostTensorMap = Record<string, HostTensor>;
  * A frozen weight: either in host memory or a byte range of a file (as safetensors stores it), which an engine
  * reads or maps by itself so that no second copy lives in JavaScript.
  */
-export type WeightSource =
-  | HostTensor
-  | {
-      readonly storage: 'F32' | 'F16' | 'BF16';
-      readonly shape: readonly number[];
-      readonly file: string;
-      /** Absolute byte offset of the first element in `file`. */
-      readonly begin: number;
-      readonly end: number;
-    };
+export type WeightSource = HostTensor | FileWeight;
+
+/** A frozen weight in a file. */
+export interface FileWeight {
+  readonly storage: 'F32' | 'F16' | 'BF16';
+  readonly shape: readonly number[];
+  readonly file: string;
+  /** Absolute byte offset of the first element in `file`. */
+  readonly begin: number;
+  readonly end: number;
+}
 
 /** The size of one axis: a number, or the name of a dimension that may differ from call to call. */
 export type AxisSize = number | string;

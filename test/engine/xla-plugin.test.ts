@@ -1,16 +1,12 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { engineFolder } from '../../src/engine/install-folder.ts';
 import { XlaEngine } from '../../src/engine/xla/engine.ts';
 import { findXlaPlugin } from '../../src/engine/xla/plugin.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'xla-plugin-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderForFile();
 
 async function library(...parts: string[]): Promise<string> {
   const file = path.join(folder, ...parts);

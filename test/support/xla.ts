@@ -1,4 +1,4 @@
-import { cacheVariable } from '../../src/engine/xla/executable-cache.ts';
+import { cacheVariable } from '../../src/engine/xla/executables-folder.ts';
 import { loadKoffiForXla } from '../../src/engine/xla/pjrt.ts';
 import { findXlaPlugin, pluginVariable } from '../../src/engine/xla/plugin.ts';
 

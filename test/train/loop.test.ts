@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createEngine } from '../../src/engine/engines.ts';
 import type { Engine, HostTensorMap } from '../../src/engine/types.ts';
-import { cacheVariable } from '../../src/engine/xla/executable-cache.ts';
+import { cacheVariable } from '../../src/engine/xla/executables-folder.ts';
 import { findResumable } from '../../train/checkpoint-folders.ts';
 import type { Interrupt, InterruptSignal } from '../../train/interrupts.ts';
 import type { StepRecord } from '../../train/logger.ts';

@@ -3,7 +3,7 @@ import { EngineError } from '../../errors.ts';
 import type { OperatorName } from '../ir/operators.ts';
 import { isConstant, type SizeExpression } from '../ir/sizes.ts';
 import type { SymbolicGraph, SymbolicNode } from '../ir/symbolic.ts';
-import type { DataType, WeightSource } from '../types.ts';
+import type { DataType, FileWeight, WeightSource } from '../types.ts';
 import {
   encodeModel,
   type FileRange,
@@ -265,13 +265,21 @@ export const externalDataFolder = root;
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-function storedWeight(source: WeightSource): StoredWeight<Uint8Array | FileRange> {
+const storedTypes = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+
+/** Where the first byte of a weight of a file is, as a model names it. */
+export type Locate = (source: FileWeight) => Omit<FileRange, 'length'>;
+
+/** Host tensors as a model holds them, weights of files as it refers to them. */
+export function storedWeight(source: WeightSource, locate: Locate): StoredWeight<Uint8Array | FileRange> {
   if ('dtype' in source) return { type: source.dtype, shape: source.shape, data: bytesOf(source.data) };
-  const type = ({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const)[source.storage];
-  const location = path.resolve(source.file).slice(root.length);
-  const data = { location, offset: source.begin, length: source.end - source.begin };
-  return { type, shape: source.shape, data };
+  const data = { ...locate(source), length: source.end - source.begin };
+  return { type: storedTypes[source.storage], shape: source.shape, data };
 }
+
+const belowRoot: Locate = ({ file, begin }) => ({
+  ...{ location: path.resolve(file).slice(root.length), offset: begin },
+});
 
 /** Bytes of a host tensor from which it is handed over beside the model: written into it, it is copied again and again. */
 const apartBytes = 2 ** 16;
@@ -286,7 +294,7 @@ export function emitOnnxApart(
 ): { readonly model: Uint8Array; readonly apart: DataApart } {
   const apart: { path: string; data: Uint8Array }[] = [];
   const stored = Object.entries(weights).map(([name, source]) => {
-    const weight = storedWeight(source);
+    const weight = storedWeight(source, belowRoot);
     const { data } = weight;
     if (!(data instanceof Uint8Array) || data.byteLength < apartBytes) return [name, weight] as const;
     const location = `host-memory-${apart.length}`;
@@ -302,6 +310,8 @@ export function emitOnnxApart(
 
 /** The ONNX model of a graph. File-backed weights are referred to, not copied. */
 export function emitOnnx(graph: SymbolicGraph, weights: Readonly<Record<string, WeightSource>>): Uint8Array {
-  const stored = Object.entries(weights).map(([name, source]) => [name, storedWeight(source)] as const);
+  const stored = Object.entries(weights).map(
+    ([name, source]) => [name, storedWeight(source, belowRoot)] as const,
+  );
   return encodeModel(emitGraph(graph, Object.fromEntries(stored)));
 }

@@ -1,6 +1,5 @@
 import os from 'node:os';
 import * as ort from 'onnxruntime-node';
-import { EngineError } from '../../errors.ts';
 import { checkInputs } from '../check-inputs.ts';
 import { collectGarbage } from '../collect-garbage.ts';
 import { freeBuffers } from '../free-buffers.ts';
@@ -20,6 +19,7 @@ import type {
 } from '../types.ts';
 import { emitOnnxApart, externalDataFolder, outputPrefix } from './emitter.ts';
 import { leanBytes, leanShare, sharedWeightBytes } from './memory.ts';
+import { createSession } from './optimized-models.ts';
 import { type Profile, ProfileFolder } from './profile.ts';
 import { widenedWeights } from './widened-weights.ts';
 
@@ -70,18 +70,11 @@ class OnnxruntimeFunction implements CompiledFunction {
     state?: State,
     accept: (outputs: HostTensorMap) => boolean = () => true,
   ): Promise<HostTensorMap> {
-    const stateNames = Object.keys(this.#options.state ?? {});
-    if (stateNames.length > 0 && !(state instanceof HostState && state.engine === 'onnxruntime')) {
-      throw new EngineError(
-        'ENGINE_STATE',
-        `"${this.name}" needs the state that engine.createState of onnxruntime made.`,
-      );
-    }
-    const held = state as HostState;
+    const held = HostState.given('onnxruntime', this.#options, state);
     checkInputs(this.#options, inputs);
     const feeds: Record<string, ort.Tensor> = {};
     for (const name of Object.keys(this.#options.inputs)) feeds[name] = toOrt(inputs[name]!);
-    for (const name of stateNames) feeds[name] = toOrt(held.get(name));
+    for (const name of Object.keys(this.#options.state ?? {})) feeds[name] = toOrt(held.get(name));
     // onnxruntime-node makes arrays of its own for results, also where it is given buffers to write to.
     const results = await this.#session.run(feeds);
     const outputs: Record<string, HostTensor> = {};
@@ -137,7 +130,7 @@ export class OnnxruntimeEngine implements Engine {
     const weights = await widenedWeights(options.weights ?? {});
     const { model, apart } = emitOnnxApart(lean ? rematerialise(graph, leanShare * shared) : graph, weights);
     const profileFolder = this.#profile ? await ProfileFolder.create() : undefined;
-    const session = await ort.InferenceSession.create(model, {
+    const sessionOptions: ort.InferenceSession.SessionOptions = {
       executionProviders: ['cpu'],
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
@@ -158,6 +151,14 @@ export class OnnxruntimeEngine implements Engine {
         // It would join again what is computed twice on purpose. Ours has been done before.
         optimization: lean ? { disable_specified_optimizers: 'CommonSubexpressionElimination' } : {},
       },
+    };
+    const session = await createSession({
+      model,
+      options: sessionOptions,
+      weightFiles: [
+        ...new Set(Object.values(weights).flatMap((source) => ('file' in source ? source.file : []))),
+      ],
+      weightData: apart.map(({ data }) => data),
     });
     const compiled = new OnnxruntimeFunction(options, session, { lean, profileFolder });
     if (this.#profile) this.#profiled.push(compiled);

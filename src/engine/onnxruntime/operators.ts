@@ -165,29 +165,36 @@ const convolutionFilterGradient: Emit = (emitter, node) => {
   return transpose(emitter, cut, [2, 3, 0, 1]);
 };
 
-/** The integer mixing of `dropout.ts`, in ONNX: products as int32, shifts as uint32. */
-const dropoutMask: Emit = (emitter, node) => {
-  const { columns, rate, moduleKey } = node.attributes as {
-    columns: number;
-    rate: number;
-    moduleKey: number;
-  };
-  const { golden, multipliers, shifts } = dropoutConstants;
-  const offsets = Array.from({ length: columns }, (_, column) => Math.imul(column, golden));
-  const column = emitter.constant('int32', offsets, [1, columns]);
-  const rows = emitter.add('Unsqueeze', [emitter.name(node.inputs[0]!), emitter.integers([1])]);
-  const rowKeys = emitter.add('Add', [rows, emitter.scalar(moduleKey, 'int32')]);
-  const shift = (value: string, bits: number) =>
-    emitter.add('BitShift', [value, emitter.constant('uint32', [bits], [])], { direction: 'RIGHT' });
-  let state = cast(emitter, emitter.add('Add', [rowKeys, column]), 'uint32');
-  multipliers.forEach((multiplier, round) => {
-    const mixed = cast(emitter, emitter.add('BitwiseXor', [state, shift(state, shifts[round]!)]), 'int32');
-    state = cast(emitter, emitter.add('Mul', [mixed, emitter.scalar(multiplier | 0, 'int32')]), 'uint32');
-  });
-  const draw = cast(emitter, shift(state, 8), 'int32');
-  const kept = emitter.add('GreaterOrEqual', [draw, emitter.scalar(dropThreshold(rate), 'int32')]);
-  return emitter.add('Where', [kept, emitter.scalar(1 / (1 - rate)), emitter.scalar(0)]);
+/** `x >>> bits` of int32. */
+type ShiftRight = (emitter: Emitter, x: string, bits: number) => string;
+
+const shiftRight: ShiftRight = (emitter, x, bits) => {
+  const operands = [cast(emitter, x, 'uint32'), emitter.constant('uint32', [bits], [])];
+  return cast(emitter, emitter.add('BitShift', operands, { direction: 'RIGHT' }), 'int32');
 };
+
+/** The integer mixing of `dropout.ts`, in int32 but for the shifts, of which engines have their own. */
+export const dropoutMask =
+  (shift: ShiftRight): Emit =>
+  (emitter, node) => {
+    const { columns, rate, moduleKey } = node.attributes as {
+      columns: number;
+      rate: number;
+      moduleKey: number;
+    };
+    const { golden, multipliers, shifts } = dropoutConstants;
+    const offsets = Array.from({ length: columns }, (_, column) => Math.imul(column, golden));
+    const rows = emitter.add('Unsqueeze', [emitter.name(node.inputs[0]!), emitter.integers([1])]);
+    const keys = emitter.add('Add', [rows, emitter.scalar(moduleKey, 'int32')]);
+    let state = emitter.add('Add', [keys, emitter.constant('int32', offsets, [1, columns])]);
+    multipliers.forEach((multiplier, round) => {
+      const mixed = emitter.add('BitwiseXor', [state, shift(emitter, state, shifts[round]!)]);
+      state = emitter.add('Mul', [mixed, emitter.scalar(multiplier | 0, 'int32')]);
+    });
+    const draw = shift(emitter, state, 8);
+    const kept = emitter.add('GreaterOrEqual', [draw, emitter.scalar(dropThreshold(rate), 'int32')]);
+    return emitter.add('Where', [kept, emitter.scalar(1 / (1 - rate)), emitter.scalar(0)]);
+  };
 
 export const emitters: Record<OperatorName, Emit> = {
   Negate: direct('Neg'),
@@ -258,7 +265,7 @@ export const emitters: Record<OperatorName, Emit> = {
   Convolution: convolution,
   ConvolutionInputGradient: convolutionInputGradient,
   ConvolutionFilterGradient: convolutionFilterGradient,
-  DropoutMask: dropoutMask,
+  DropoutMask: dropoutMask(shiftRight),
   // Runtimes of ONNX run nodes in an order of their own, and see equal nodes as one.
   Barrier: (emitter, node) => emitter.add('Identity', names(emitter, node).slice(0, 1)),
   // One device computes: there is nothing to add.

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, realpath, rm, stat, statfs, utimes } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { writeFileAtomic } from '../../io/atomic.ts';
 import { bfloat16ToFloat32, halfToFloat32 } from '../../io/float16.ts';
-import type { WeightSource } from '../types.ts';
+import { cacheFolder } from '../cache-folder.ts';
+import type { FileWeight, WeightSource } from '../types.ts';
 
 /**
  * Frozen weights of 16 bits, widened to float32 once and kept on disk. onnxruntime maps such a file and computes on
@@ -12,19 +12,13 @@ import type { WeightSource } from '../types.ts';
  * it every session widens by itself, single-threaded, and holds what it made.
  */
 
-type Environment = Readonly<Record<string, string | undefined>>;
-type FileWeight = Extract<WeightSource, { file: string }>;
-
 /** Names the folder of widened weights; empty keeps none. */
 export const widenedWeightsVariable = 'AFFECTGPT_WEIGHTS_CACHE';
 
-/** Where widened weights lie: `AFFECTGPT_WEIGHTS_CACHE`, or the user's cache folder; null for nowhere. */
-export function widenedWeightsFolder(environment: Environment = process.env): string | null {
-  const named = environment[widenedWeightsVariable];
-  if (named !== undefined) return named === '' ? null : path.resolve(named);
-  const caches = environment.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  return path.join(caches, 'affectgpt', 'widened-weights');
-}
+/** Where widened weights lie between runs; null for nowhere. */
+export const widenedWeightsFolder = (
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string | null => cacheFolder(widenedWeightsVariable, 'widened-weights', environment);
 
 /** Below this many bytes of float32 a function's weights are not kept: widening them takes no time worth the disk. */
 export const widenedBytesKept = 128 * 2 ** 20;
@@ -117,7 +111,8 @@ async function removeUnused(folder: string): Promise<void> {
   for (const entry of await readdir(folder)) {
     const file = path.join(folder, entry);
     const about = await stat(file).catch(() => undefined);
-    if (about !== undefined && about.mtimeMs < oldest) await rm(file, { force: true });
+    if (about !== undefined && Math.max(about.atimeMs, about.mtimeMs) < oldest)
+      await rm(file, { force: true });
   }
 }
 
@@ -135,8 +130,10 @@ async function widenedFile(
     const identity = JSON.stringify([await realpath(source), size, mtimeMs, ranges]);
     const file = path.join(folder, `${createHash('sha256').update(identity).digest('hex')}.float32`);
     if (await isIntact(file, handle, placed, bytes)) {
-      const now = new Date();
-      await utimes(file, now, now).catch(() => {});
+      // Only when it was used: its content is as old as it was.
+      await stat(file)
+        .then(({ mtime }) => utimes(file, new Date(), mtime))
+        .catch(() => {});
       return file;
     }
     await mkdir(folder, { recursive: true });

@@ -6,7 +6,13 @@ import { checkInputs } from '../check-inputs.ts';
 import { HostState } from '../host-state.ts';
 import { optimize } from '../ir/passes/optimize.ts';
 import { traceSymbolic } from '../ir/symbolic.ts';
-import { emitGraph, outputPrefix, type StoredWeight } from '../onnxruntime/emitter.ts';
+import {
+  emitGraph,
+  type Locate,
+  outputPrefix,
+  type StoredWeight,
+  storedWeight,
+} from '../onnxruntime/emitter.ts';
 import { encodeModel, type FileRange } from '../onnxruntime/model-file.ts';
 import { statePrefix } from '../trace/trace.ts';
 import type {
@@ -89,14 +95,7 @@ class OpenvinoFunction implements CompiledFunction {
     state: State | undefined,
     accept: (outputs: HostTensorMap) => boolean,
   ): Promise<HostTensorMap> {
-    const stateNames = Object.keys(this.#options.state ?? {});
-    if (stateNames.length > 0 && !(state instanceof HostState && state.engine === 'openvino')) {
-      throw new EngineError(
-        'ENGINE_STATE',
-        `"${this.name}" needs the state that engine.createState of openvino made.`,
-      );
-    }
-    const held = state as HostState;
+    const held = HostState.given('openvino', this.#options, state);
     checkInputs(this.#options, inputs);
     const runtime = this.#runtime;
     const tensors: Handle[] = [];
@@ -107,7 +106,7 @@ class OpenvinoFunction implements CompiledFunction {
     };
     try {
       for (const name of Object.keys(this.#options.inputs)) bind(name, inputs[name]!);
-      for (const name of stateNames) bind(name, held.get(name));
+      for (const name of Object.keys(this.#options.state ?? {})) bind(name, held.get(name));
       const next = this.#updated.map((name) => [name, held.spare(name)] as const);
       for (const [name, tensor] of next) bind(outputPrefix + statePrefix + name, tensor);
       await runtime.infer(this.#request);
@@ -133,9 +132,6 @@ class OpenvinoFunction implements CompiledFunction {
   }
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
-
 /** The location by which OpenVINO takes external data of a model from the memory of the process; the offset is its address. */
 const memoryLocation = '*/_ORT_MEM_ADDR_/*';
 
@@ -147,18 +143,14 @@ function storeWeights(
   weights: Readonly<Record<string, WeightSource>>,
   files: Map<string, MappedFile>,
 ): Record<string, StoredWeight<Uint8Array | FileRange>> {
-  const store = (source: WeightSource): StoredWeight<Uint8Array | FileRange> => {
-    if ('dtype' in source) return { type: source.dtype, shape: source.shape, data: bytesOf(source.data) };
-    const mapped = files.get(source.file) ?? new MappedFile(source.file);
-    files.set(source.file, mapped);
-    const type = ({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const)[source.storage];
-    const offset = Number(mapped.address) + source.begin;
-    return {
-      ...{ type, shape: source.shape },
-      data: { location: memoryLocation, offset, length: source.end - source.begin },
-    };
+  const inMemory: Locate = ({ file, begin }) => {
+    const mapped = files.get(file) ?? new MappedFile(file);
+    files.set(file, mapped);
+    return { location: memoryLocation, offset: Number(mapped.address) + begin };
   };
-  return Object.fromEntries(Object.entries(weights).map(([name, source]) => [name, store(source)]));
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, source]) => [name, storedWeight(source, inMemory)]),
+  );
 }
 
 /** Traced graphs as ONNX, run by OpenVINO on the processor: in bf16 where the processor has it. */

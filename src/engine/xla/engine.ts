@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import os from 'node:os';
 import { EngineError } from '../../errors.ts';
 import { checkInputs } from '../check-inputs.ts';
+import { CompileCache } from '../compile-cache.ts';
 import { applyBfloat16 } from '../ir/passes/bfloat16.ts';
 import { optimize } from '../ir/passes/optimize.ts';
 import { recomputeSegments } from '../ir/passes/recompute.ts';
@@ -20,7 +21,7 @@ import type {
   TensorFunction,
 } from '../types.ts';
 import { type DeviceBuffer, type Executable, type XlaClient, xlaClient } from './client.ts';
-import { ExecutableCache, executablesFolder } from './executable-cache.ts';
+import { executablesFolder } from './executables-folder.ts';
 import { findXlaPlugin, pluginVariable } from './plugin.ts';
 import { exceedsMemory, type RecomputeSetting } from './recomputation.ts';
 import { download, upload, XlaState } from './state.ts';
@@ -54,14 +55,14 @@ function dimensionsOf(
 /** What the functions of one engine have in common. */
 interface FunctionSetting {
   readonly client: XlaClient;
-  readonly cache: ExecutableCache | undefined;
+  readonly cache: CompileCache | undefined;
   readonly recompute: RecomputeSetting;
 }
 
 class XlaFunction implements CompiledFunction {
   readonly name: string;
   readonly #client: XlaClient;
-  readonly #cache: ExecutableCache | undefined;
+  readonly #cache: CompileCache | undefined;
   readonly #recompute: RecomputeSetting;
   readonly #options: CompileOptions;
   readonly #graph: SymbolicGraph;
@@ -337,7 +338,7 @@ export class XlaEngine implements Engine {
   readonly library: { readonly file: string; readonly version: string };
   readonly client: XlaClient;
   readonly #weights: WeightStore;
-  readonly #cache: ExecutableCache | undefined;
+  readonly #cache: CompileCache | undefined;
   readonly #recompute: RecomputeSetting;
 
   /** @throws EngineError where koffi or a plugin is missing, the plugin does not work here or has too few devices */
@@ -360,7 +361,7 @@ export class XlaEngine implements Engine {
     this.#cache =
       executables === null
         ? undefined
-        : new ExecutableCache(executables, compilerIdentity(found.path, this.client, options.threads));
+        : new CompileCache(executables, compilerIdentity(found.path, this.client, options.threads));
   }
 
   async compile(fn: TensorFunction, options: CompileOptions): Promise<CompiledFunction> {

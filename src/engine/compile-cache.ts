@@ -1,46 +1,35 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Names the folder of compiled executables; empty keeps none. */
-export const cacheVariable = 'AFFECTGPT_XLA_CACHE';
 
 /** Files that a folder keeps; those that were not used for longest go first. */
 const filesKept = 256;
 
-/** Where executables are kept between runs: `AFFECTGPT_XLA_CACHE`, or the user's cache folder; null for nowhere. */
-export function executablesFolder(env: Environment = process.env): string | null {
-  const named = env[cacheVariable];
-  if (named !== undefined) return named === '' ? null : path.resolve(named);
-  const caches = env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  return path.join(caches, 'affectgpt', 'xla-executables');
-}
-
 const digest = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 const digestBytes = 32;
 
-/** Compiled executables on disk, each behind its checksum: a damaged file is as good as none. */
-export class ExecutableCache {
+/**
+ * What compilers made of programs, kept on disk between runs, each behind its checksum: a damaged file is as good as
+ * none.
+ */
+export class CompileCache {
   readonly #folder: string;
   readonly #identity: string;
 
-  /** @param identity what decides beside the module: the plugin, the machine, the settings of the compiler */
+  /** @param identity what decides beside the program: the compiler, the machine, settings */
   constructor(folder: string, identity: readonly string[]) {
     this.#folder = folder;
     this.#identity = JSON.stringify(identity);
   }
 
-  #file(module: string): string {
-    const key = createHash('sha256').update(this.#identity).update('\n').update(module).digest('hex');
-    return path.join(this.#folder, `${key}.executable`);
+  #file(program: string | Uint8Array): string {
+    const key = createHash('sha256').update(this.#identity).update('\n').update(program).digest('hex');
+    return path.join(this.#folder, key);
   }
 
-  /** The bytes kept for a module, if any. */
-  async read(module: string): Promise<Buffer | undefined> {
-    const file = this.#file(module);
+  /** The bytes kept for a program, if any. */
+  async read(program: string | Uint8Array): Promise<Buffer | undefined> {
+    const file = this.#file(program);
     const whole = await readFile(file).catch(() => undefined);
     if (whole === undefined) return undefined;
     const bytes = whole.subarray(digestBytes);
@@ -51,8 +40,8 @@ export class ExecutableCache {
   }
 
   /** Keeps the bytes, unless the folder cannot be written: then the next run compiles again. */
-  async write(module: string, bytes: Buffer): Promise<void> {
-    const file = this.#file(module);
+  async write(program: string | Uint8Array, bytes: Buffer): Promise<void> {
+    const file = this.#file(program);
     const draft = `${file}.${randomUUID()}.part`;
     try {
       await mkdir(this.#folder, { recursive: true });
