@@ -77,7 +77,7 @@ export function checkAffectGptConfig(config: AffectGptConfig): void {
 }
 
 /** Number of vectors that replace one placeholder of each kind; faces and frames share the video's. */
-export function tokensOfSlot(fusion: FusionConfig, slot: SlotName): number {
+function tokensOfSlot(fusion: FusionConfig, slot: SlotName): number {
   return fusion.queryTokens[slot === 'face' || slot === 'frame' ? 'video' : slot];
 }
 

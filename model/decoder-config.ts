@@ -230,3 +230,10 @@ export function initDecoderWeights(config: DecoderConfig, seed: number): HostTen
   }
   return weights;
 }
+
+/** Number of all weights of a decoder, tied ones once. */
+export const decoderParameterCount = (config: DecoderConfig): number =>
+  Object.values(decoderTensorShapes(config)).reduce(
+    (sum, shape) => sum + shape.reduce((a, b) => a * b, 1),
+    0,
+  );

@@ -8,7 +8,12 @@ import type { DecoderConfig } from './decoder-config.ts';
 export type { AttentionInputs, KeyValue } from './attention.ts';
 export { causalBias, maskedScore, ropeFrequencies, ropeTables } from './attention.ts';
 export type { DecoderConfig } from './decoder-config.ts';
-export { decoderTensorShapes, initDecoderWeights, parseDecoderConfig } from './decoder-config.ts';
+export {
+  decoderParameterCount,
+  decoderTensorShapes,
+  initDecoderWeights,
+  parseDecoderConfig,
+} from './decoder-config.ts';
 
 export interface DecoderInputs extends AttentionInputs {
   /** float32 `[batch, tokens, hidden]`, from `embedTokens` and whatever was spliced in. */

@@ -26,17 +26,6 @@ export function supervisedPositions(labels: HostTensor): { positions: Int32Array
   return { positions: Int32Array.from(positions), targets: Int32Array.from(targets) };
 }
 
-/**
- * Rows of a matrix.
- *
- * @param hidden `[rows, hidden]`
- * @param positions int32 `[n]`
- * @returns `[n, hidden]`
- */
-export function gatherRows(hidden: tf.Tensor, positions: tf.Tensor): tf.Tensor {
-  return tf.gather(hidden, positions as tf.Tensor1D, 0);
-}
-
 /** The largest divisor that is no larger than the square root. */
 function largestDivisor(count: number): number {
   let divisor = Math.floor(Math.sqrt(count));

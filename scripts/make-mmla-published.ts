@@ -146,7 +146,7 @@ const types: Readonly<Record<string, string>> = {
 };
 
 /** The text of the files. */
-export function mmlaPublishedFiles(json: unknown): Record<string, string> {
+function mmlaPublishedFiles(json: unknown): Record<string, string> {
   const files = Object.entries(mmlaPublishedTables(json)).map(([name, constants]) => {
     const used = [...new Set(Object.keys(constants).map((one) => types[one]!.match(/[A-Z]\w*/)![0]))].sort();
     const parts = Object.entries(constants).map(

@@ -23,25 +23,9 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 warnings.filterwarnings('ignore')
 FOLDER = sys.argv[1]
-ACTS = ['greeting', 'question', 'answer', 'statement-opinion', 'statement-non-opinion', 'apology', 'command', 'agreement',
-        'disagreement', 'acknowledge', 'backchannel', 'others']
-LABELS = {
-    'MIntRec': ['complain', 'praise', 'apologise', 'thank', 'criticize', 'agree', 'taunt', 'flaunt', 'joke', 'oppose', 'comfort',
-                'care', 'inform', 'advise', 'arrange', 'introduce', 'leave', 'prevent', 'greet', 'ask for help'],
-    'MIntRec2.0': ['acknowledge', 'advise', 'agree', 'apologise', 'arrange', 'ask for help', 'asking for opinions', 'care', 'comfort',
-                   'complain', 'confirm', 'criticize', 'doubt', 'emphasize', 'explain', 'flaunt', 'greet', 'inform', 'introduce',
-                   'invite', 'joke', 'leave', 'oppose', 'plan', 'praise', 'prevent', 'refuse', 'taunt', 'thank', 'warn'],
-    'MELD': ['neutral', 'surprise', 'fear', 'sadness', 'joy', 'anger', 'disgust'],
-    'IEMOCAP': ['angry', 'happy', 'sad', 'neutral', 'frustrated', 'excited'],
-    'MELD-DA': ACTS,
-    'IEMOCAP-DA': ACTS,
-    'MOSI': ['positive', 'negative'],
-    'Ch-sims': ['neutral', 'positive', 'negative'],
-    'UR-FUNNY': ['humorous', 'serious'],
-    'MUStARD': ['sincere', 'sarcastic'],
-    'AnnoMi-client': ['neutral', 'change', 'sustain'],
-    'AnnoMi-therapist': ['question', 'therapist_input', 'reflection', 'other'],
-}
+FIXTURES = os.path.join(os.path.dirname(__file__), '..', 'test', 'fixtures', 'mmla')
+with open(os.path.join(FIXTURES, 'tasks.json'), encoding='utf-8') as tasks:
+    LABELS = {task['key']: task['labels'] for task in json.load(tasks)}
 
 
 def write(name, value, lines):

@@ -52,6 +52,16 @@ export class CheckError extends AffectGptError {
 }
 
 /**
+ * The first few of a list, for a message: `a, b and 3 more`.
+ * @param separator where it is no comma, it stands before the rest too: `a; b; and 3 more`
+ */
+export function firstOf(items: readonly string[], most: number, separator = ', '): string {
+  const rest = items.length - most;
+  const shown = items.slice(0, most).join(separator);
+  return rest > 0 ? `${shown}${separator === ', ' ? ' ' : separator}and ${rest} more` : shown;
+}
+
+/**
  * What is thrown for several faults that were found: the one that there is, or one `NOT_READY` with the messages of all. What
  * is no fault of the user's comes first, as it is.
  *

@@ -1,4 +1,4 @@
-import { NumericError } from '../src/errors.ts';
+import { firstOf, NumericError } from '../src/errors.ts';
 import type { StepFault, StepResult } from './step-result.ts';
 
 /** What a training does about NaN and infinity. */
@@ -13,9 +13,7 @@ export const defaultBadNumbersPolicy: BadNumbersPolicy = { action: 'stop', limit
 /** Sample names in one message. */
 const namesShown = 32;
 
-export const listNames = (names: readonly string[]): string =>
-  names.slice(0, namesShown).join(', ') +
-  (names.length > namesShown ? ` and ${names.length - namesShown} more` : '');
+export const listNames = (names: readonly string[]): string => firstOf(names, namesShown);
 
 /** What is wrong, for a sentence. */
 export function describeFault({ tensor, value }: StepFault): string {

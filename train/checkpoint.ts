@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { adapterConfigJson, type LoraSettings } from '../lora/config.ts';
 import { fromPeftName, toPeftName } from '../lora/names.ts';
 import type { HostTensor, HostTensorMap, State } from '../src/engine/types.ts';
-import { InputError } from '../src/errors.ts';
+import { firstOf, InputError } from '../src/errors.ts';
 import { makeFolder, writeFileAtomic, writeFolderAtomic } from '../src/io/atomic.ts';
 import { isJsonObject, type JsonValue } from '../src/io/json.ts';
 import {
@@ -246,14 +246,10 @@ async function open(folder: string, shapes: TensorShapes, withOptimizer: boolean
     : new Map<string, SafetensorsEntry>();
   if (withOptimizer) faults.push(...tensorFaults(moments, momentShapes(shapes)));
   if (faults.length > 0) {
-    const more = faults.length > faultsShown ? `\n  - and ${faults.length - faultsShown} more` : '';
     throw new InputError(
       'CHECKPOINT_MISMATCH',
       `The checkpoint ${folder} does not fit the model: its tensors are not those that the configuration trains. ` +
-        `Use the configuration it was trained with.${faults
-          .slice(0, faultsShown)
-          .map((fault) => `\n  - ${fault}`)
-          .join('')}${more}`,
+        `Use the configuration it was trained with.\n  - ${firstOf(faults, faultsShown, '\n  - ')}`,
     );
   }
   return { state, parameters, moments };

@@ -1,44 +1,30 @@
 import { join } from 'node:path';
-import { fusionTensorShapes } from '../fusion/parameters.ts';
-import {
-  type AffectGptConfig,
-  type AffectGptLossInputs,
-  affectGptLoss,
-  lossInputSpecs,
-} from '../model/affectgpt.ts';
-import { layerOf } from '../model/decoder.ts';
-import { inputMode } from '../model/modes.ts';
 import { type Collective, single } from '../src/collective/collective.ts';
 import { renderConfig } from '../src/config/save.ts';
 import type { Config } from '../src/config/schema.ts';
-import { type RecordsLocation, readRecords, splitRecords } from '../src/data/read-records.ts';
-import { findFileFaults, listFaults, type SampleRecord } from '../src/data/records.ts';
-import { Parameters } from '../src/engine/parameters.ts';
+import { recordsLocation } from '../src/data/read-records.ts';
 import type { Engine } from '../src/engine/types.ts';
-import { asOneError, InputError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/io/atomic.ts';
-import { type AffectGpt, initialParameters, openAffectGpt } from '../src/runtime/affectgpt.ts';
-import { type OpenSamples, openSamples } from '../src/runtime/samples.ts';
+import { openSamples } from '../src/runtime/samples.ts';
+import { affectGptTask } from './affectgpt.ts';
 import { findResumable } from './checkpoint-folders.ts';
 import { dataRecord, writeDataRecord } from './data-record.ts';
 import { describeEnvironment, recordEnvironment } from './environment.ts';
 import { describeEpochs, withSteps } from './epochs.ts';
-import { stepCost, stepFlops } from './flops.ts';
 import { runIdentity } from './identity.ts';
 import type { Interrupt } from './interrupts.ts';
 import { configuredGrouping } from './length-grouping.ts';
 import type { StepRecord } from './logger.ts';
 import { train } from './loop.ts';
+import { openModelAndRecords } from './model-and-records.ts';
 import { prepareFeatures } from './prepare-features.ts';
 import type { OutputStream } from './progress.ts';
-import { type Replay, replayStep } from './replay.ts';
 import { checkResumable, checkUnused } from './resume.ts';
 import { type openRunStatus, withRunStatus } from './run-status.ts';
 import { configuredWeights } from './sample-weights.ts';
 import { configuredSchedule } from './schedule.ts';
 import { recordSkipped } from './skipped.ts';
-import type { StepOptions } from './step.ts';
-import type { TrainingTask, TrainOutcome } from './task.ts';
+import type { TrainOutcome } from './task.ts';
 import { measurePeakFlops } from './throughput.ts';
 import {
   type ConfiguredValidator,
@@ -47,7 +33,6 @@ import {
   type ValidatorRequest,
   validatorRequest,
 } from './validation/open.ts';
-import { planValidation } from './validation/plan.ts';
 
 export interface ConfiguredTraining {
   readonly config: Config;
@@ -70,141 +55,6 @@ export interface ConfiguredTraining {
   readonly onStep?: (record: StepRecord) => void;
   /** The arguments, program first, that started it, for the record of the run. */
   readonly command?: readonly string[];
-}
-
-/** Where a configuration's samples are described. */
-export function recordsLocation({ data }: Config): RecordsLocation {
-  // The schema sees to it that exactly one of the two is given.
-  return data.manifest === null
-    ? { dataset: data.dataset!, root: data.root, settings: { mmla: data.mmla } }
-    : { manifest: data.manifest };
-}
-
-/**
- * Records of a configuration, divided by `data.trainSplit`, and those that it is validated on.
- * @throws InputError `SAMPLES_NONE`, and those of `readRecords` and `planValidation`
- */
-async function readDividedRecords(
-  config: Config,
-  location: RecordsLocation,
-  notify: (message: string) => void,
-) {
-  const { data } = config;
-  const records = await readRecords(location, notify);
-  const divided = splitRecords(records, data.trainSplit);
-  if (divided.train.length > 0) {
-    return { ...divided, validation: planValidation(config, divided, location) };
-  }
-  const counts = new Map<string, number>();
-  for (const { split } of records) counts.set(split!, (counts.get(split!) ?? 0) + 1);
-  const found = [...counts].map(([split, count]) => `${split} (${count})`).join(', ');
-  const where = 'manifest' in location ? location.manifest : `the data set "${location.dataset}"`;
-  throw new InputError(
-    'SAMPLES_NONE',
-    `No sample of ${where} has the split "${data.trainSplit}" that data.trainSplit asks for; there are: ${found}. Name one of them, or set data.trainSplit to null to train on all.`,
-  );
-}
-
-/** What is not there of the files that samples name, where models are missing too. */
-async function missingFiles(
-  { model, data }: Config,
-  records: readonly SampleRecord[],
-): Promise<InputError | undefined> {
-  if (data.onBadSample === 'skip') return undefined;
-  const faults = await findFileFaults(records, inputMode(model.inputs));
-  if (faults.size === 0) return undefined;
-  const texts = listFaults([...faults.values()].flat());
-  return new InputError(
-    'SAMPLES_UNUSABLE',
-    `${faults.size} of ${records.length} samples cannot be used: ${texts}.`,
-  );
-}
-
-/**
- * The model and the records of a configuration. Whatever is missing of either, or of what else is checked, is said at once.
- * @throws InputError `NOT_READY` where faults of several are joined, else that of the one
- */
-export async function openModelAndRecords(
-  config: Config,
-  check: () => Promise<void>,
-  notify: (message: string) => void = () => {},
-) {
-  const [model, records, checked] = await Promise.allSettled([
-    openAffectGpt(config),
-    readDividedRecords(config, recordsLocation(config), notify),
-    check(),
-  ]);
-  if (model.status === 'fulfilled' && records.status === 'fulfilled' && checked.status === 'fulfilled') {
-    return { model: model.value, ...records.value };
-  }
-  // A check that needs the records fails as they do.
-  const needed = records.status === 'rejected' ? [model, records] : [model, records, checked];
-  const errors: unknown[] = needed.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
-  if (records.status === 'fulfilled') {
-    const missing = await missingFiles(config, records.value.train);
-    if (missing !== undefined) errors.push(missing);
-  }
-  throw asOneError(errors);
-}
-
-/** Whether a step of this model drops anything, and so needs dropout keys. */
-function dropsAnything({ fusion, lora }: AffectGptConfig): boolean {
-  const usesQformer = [fusion.multi, fusion.video, fusion.audio].includes('qformer');
-  return (lora !== null && lora.dropout > 0) || (usesQformer && fusion.qformer.dropout > 0);
-}
-
-/** The optimizer step of a configured model. */
-export function affectGptStepOptions(
-  config: Config,
-  { config: model, trainable, weights }: Pick<AffectGpt, 'config' | 'trainable' | 'weights'>,
-): StepOptions {
-  const { betas, eps, weightDecay } = config.train.optimizer;
-  return {
-    name: 'affectgpt',
-    lossSum: ({ inputs, parameters }) =>
-      affectGptLoss(model, new Parameters(parameters), inputs as unknown as AffectGptLossInputs).lossSum,
-    inputs: lossInputSpecs(model, dropsAnything(model)),
-    trainable,
-    weights,
-    optimizer: { betas, eps, weightDecay },
-    clipNorm: config.train.clipNorm,
-    decayUnusedParameters: config.compat.decayUnusedParameters,
-    segmentOf: layerOf,
-  };
-}
-
-/**
- * As `replayStep`, with the model that the dump's configuration describes. No sample is read.
- * @throws InputError `MODEL_NOT_FOUND`, and those of `replayStep`
- */
-export async function replayConfigured(folder: string, config: Config, engine: Engine): Promise<Replay> {
-  const model = await openAffectGpt(config);
-  return replayStep(folder, affectGptStepOptions(config, model), engine);
-}
-
-/** Whether training changes what the decoder's first layer reads. */
-const trainsInputs = ({ config, trainable }: AffectGpt): boolean =>
-  'model.embed_tokens.weight' in trainable ||
-  (config.mode.slots.length > 0 &&
-    Object.keys(fusionTensorShapes(config.fusion)).some((name) => name in trainable));
-
-/** The training of a configured model on its samples, as the loop takes it. */
-export async function affectGptTask(
-  config: Config,
-  model: AffectGpt,
-  samples: OpenSamples,
-): Promise<TrainingTask> {
-  const drops = dropsAnything(model.config);
-  const cost = stepCost(model.config.decoder, model.trainable, trainsInputs(model));
-  return {
-    names: samples.source.names,
-    initialParameters: await initialParameters(config, model),
-    loadBatch: async (names, { step, ...place }) => {
-      const batch = await samples.source.loadBatch(names, drops ? { ...place, step } : place);
-      return { ...batch, flops: stepFlops(cost, batch) };
-    },
-    stepOptions: affectGptStepOptions(config, model),
-  };
 }
 
 /** Millions with two decimals. */
@@ -281,7 +131,7 @@ async function trainInFolder(
         `${millions(trainable)} trainable and ${millions(frozen)} frozen parameters; engine ${engine.name}` +
         `${(engine.devices ?? 1) > 1 ? ` on ${engine.devices} devices` : ''}.`,
     );
-    const length = describeEpochs(config, trained.length);
+    const length = describeEpochs(config, trained);
     if (length !== undefined) say(length);
     if (collective.size > 1) say(describeRanks(config, collective));
     await prepareFeatures(samples, say, interrupt, collective);

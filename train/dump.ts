@@ -81,7 +81,7 @@ const storedAll = (tensors: HostTensorMap, prefix = ''): Record<string, Safetens
  * @returns the folder
  * @throws InputError those of `fileError`
  */
-export async function writeDump(
+async function writeDump(
   runFolder: string,
   {
     step,
@@ -120,9 +120,6 @@ export const tryDump = (...dump: Parameters<typeof writeDump>): Promise<string> 
     (folder) => `Written to ${folder}; affectgpt train --replay ${folder} computes it again.`,
     (error: unknown) => `Its batch could not be written: ${error instanceof Error ? error.message : error}`,
   );
-
-/** The configuration of a dump, to be loaded. */
-export const dumpConfigFile = (folder: string): string => join(folder, files.config);
 
 async function readTensors(path: string): Promise<HostTensorMap> {
   const tensors: Record<string, HostTensor> = {};

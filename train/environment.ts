@@ -12,7 +12,7 @@ import { writeFileAtomic } from '../src/io/atomic.ts';
 import { readText } from '../src/io/filesystem.ts';
 import { isJsonObject } from '../src/io/json.ts';
 
-export const environmentName = 'environment.json';
+const environmentName = 'environment.json';
 
 const environmentSchema = z.object({
   startedAt: z.string(),

@@ -34,10 +34,12 @@ export function withSteps(config: Config, records: readonly SampleRecord[], rank
   return { ...config, train };
 }
 
-/** How long a training is, for people; undefined where `train.steps` says it. */
-export function describeEpochs({ train }: Config, samples: number): string | undefined {
-  const { epochs, steps } = train;
-  return epochs === null
-    ? undefined
-    : `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of ${samples} samples (train.epochs): ${steps} steps.`;
+/** How long a training on records is, for people; undefined where `train.steps` says it. */
+export function describeEpochs(config: Config, records: readonly SampleRecord[]): string | undefined {
+  const { epochs, steps } = config.train;
+  if (epochs === null) return undefined;
+  const weights = configuredWeights(config, records);
+  const seen = weights && Math.round(records.reduce((sum, { name }) => sum + weights.get(name)!, 0));
+  const drawn = seen === null ? '' : `, ${seen} drawn in each by data.mmla.weights`;
+  return `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of ${records.length} samples${drawn} (train.epochs): ${steps} steps.`;
 }

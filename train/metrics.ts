@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/io/atomic.ts';
-import { dropTornLine, readJsonl } from '../src/io/jsonl.ts';
+import { dropTornLine, jsonLines, readJsonl } from '../src/io/jsonl.ts';
 import { EventFileWriter, readEventFile } from '../src/io/tensorboard.ts';
 
 /** A line of `metrics.jsonl`. */
@@ -70,7 +70,7 @@ export async function cutMetrics(path: string, step: number): Promise<MetricsLin
     if (error instanceof InputError && error.code === 'FILE_NOT_FOUND') return [];
     throw error;
   }
-  if (removed > 0) await writeFileAtomic(path, kept.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  if (removed > 0) await writeFileAtomic(path, jsonLines(kept));
   return kept;
 }
 

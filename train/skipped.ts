@@ -3,9 +3,10 @@ import type { SkippedSample } from '../src/data/source.ts';
 import { AppendFile } from '../src/io/append-file.ts';
 import { writeFileAtomic } from '../src/io/atomic.ts';
 import { fileError } from '../src/io/filesystem.ts';
+import { jsonLines } from '../src/io/jsonl.ts';
 
 /** Samples that a run leaves out, one a line: `{"name","reasons"}`. */
-export const skippedName = 'skipped.jsonl';
+const skippedName = 'skipped.jsonl';
 
 /**
  * Notes in a run folder which samples the run leaves out and why: in `skipped.jsonl`, which always tells of the
@@ -14,8 +15,7 @@ export const skippedName = 'skipped.jsonl';
  * @throws InputError those of `fileError`
  */
 export async function recordSkipped(folder: string, skipped: readonly SkippedSample[]): Promise<void> {
-  const lines = skipped.map((sample) => `${JSON.stringify(sample)}\n`);
-  await writeFileAtomic(join(folder, skippedName), lines.join(''));
+  await writeFileAtomic(join(folder, skippedName), jsonLines(skipped));
   if (skipped.length === 0) return;
   const path = join(folder, 'log.txt');
   const time = new Date().toISOString();

@@ -1,6 +1,9 @@
+/** A part of a task's samples. */
 export type Split = 'train' | 'dev' | 'test';
+/** All of them, in their order. */
 export const splits: readonly Split[] = ['train', 'dev', 'test'];
 
+/** A task as its released files have it, typed once more. */
 export interface Task {
   readonly key: string;
   /** Column of the tables, and what is before the colon of gold answers. */
@@ -24,6 +27,7 @@ const acts = words(
 );
 const firstOf = { train: 0, dev: 500, test: 700 } as const;
 
+/** In the order of the paper's Table 1. */
 export const tasks: readonly Task[] = [
   {
     key: 'MIntRec',
@@ -193,12 +197,14 @@ function utterance(n: number, { mandarin, clips, key }: Task): string {
   return sentence + pick(isStopped ? endingsWithoutStop : endings, 1);
 }
 
+/** A sample: the number of its clip, what is said, and its label. */
 export interface Row {
   readonly number: string;
   readonly text: string;
   readonly label: string;
 }
 
+/** With a capital first letter. */
 export const capitalised = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 /** Rows of all tasks; clips of one set have one text, and the first words of train come back in test. */

@@ -32,4 +32,3 @@ export const decoderSizes = {
 } as const;
 
 export type DecoderSize = keyof typeof decoderSizes;
-export const decoderSizeNames = Object.keys(decoderSizes) as DecoderSize[];

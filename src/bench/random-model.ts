@@ -25,7 +25,6 @@ export const publishedEncoders = {
 } as const;
 
 export type PublishedEncoder = keyof typeof publishedEncoders;
-export const publishedEncoderNames = Object.keys(publishedEncoders) as PublishedEncoder[];
 
 /** A model that can be written: a size of decoder, or a published encoder. */
 export type RandomModel = DecoderSize | PublishedEncoder;

@@ -3,7 +3,7 @@ import { RandomGenerator } from '../engine/random.ts';
 import type { Engine } from '../engine/types.ts';
 
 /** Side of the square matrices. */
-export const roofSize = 2048;
+const roofSize = 2048;
 /** Products of one run, one after the other: what comes in and goes out counts little. */
 const products = 3;
 const runs = 3;

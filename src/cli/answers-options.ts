@@ -1,4 +1,5 @@
 import { usageError } from './errors.ts';
+import { checkNamedOnce } from './option-values.ts';
 
 /** What the command line says of where answers come from: they are there, or a run gives them. */
 export interface AnswersArguments {
@@ -17,8 +18,7 @@ const ofRun = ['data-root', 'data', 'split', 'set'] as const;
 
 /** Options that would change nothing are refused. */
 export function checkAnswersOptions(args: AnswersArguments): void {
-  const twice = args.dataset?.find((key, i) => args.dataset!.indexOf(key) !== i);
-  if (twice !== undefined) throw usageError(`--dataset ${twice} is given more than once.`);
+  checkNamedOnce('dataset', args.dataset);
   if (args.checkpoint === undefined) {
     const unused = args['all-checkpoints'] ? 'all-checkpoints' : ofRun.find((one) => args[one] !== undefined);
     if (unused !== undefined)

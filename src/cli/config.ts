@@ -1,4 +1,5 @@
 import type { Argv, CommandModule } from 'yargs';
+import { commandGroup } from './command-group.ts';
 import { presetsCommand } from './config-presets.ts';
 
 /** `--config` and `--set`, the same for every command that reads a configuration. */
@@ -67,15 +68,9 @@ const schema: CommandModule<object, { format: string }> = {
 };
 
 /** `affectgpt config validate | show | schema | presets` */
-export const configCommand: CommandModule = {
-  command: 'config',
-  describe: 'Check, print or document configurations',
-  builder: (args) =>
-    args
-      .command([validate, show, schema, presetsCommand] as CommandModule[])
-      .demandCommand(1, 'Say what to do: validate, show, schema or presets.')
-      .strict(),
-  handler() {
-    // Unreachable: yargs asks for one of the actions above.
-  },
-};
+export const configCommand = commandGroup(
+  'config',
+  'Check, print or document configurations',
+  [validate, show, schema, presetsCommand],
+  'Say what to do: validate, show, schema or presets.',
+);

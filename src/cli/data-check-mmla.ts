@@ -1,5 +1,6 @@
 import { CheckError } from '../errors.ts';
 import { usageError } from './errors.ts';
+import { checkNamedOnce } from './option-values.ts';
 
 /** Options of `data check` that only `--benchmark mmla` takes. */
 export interface MmlaCheckArguments {
@@ -24,8 +25,7 @@ export async function checkMmlaCommand(args: MmlaCheckArguments): Promise<void> 
   const { mmlaTask } = await import('../data/mmla/tasks.ts');
   const { root, partial } = args;
   const keys = given(args.task);
-  const twice = keys.find((key, i) => keys.indexOf(key) !== i);
-  if (twice !== undefined) throw usageError(`--task ${twice} is given more than once.`);
+  checkNamedOnce('task', keys);
   const tasks = keys.map(mmlaTask);
   const rules = given(args.map).map(parseMediaRule);
   if (args['text-only'] && (args['media-root'] !== undefined || rules.length > 0)) {

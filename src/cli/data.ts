@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { CheckError } from '../errors.ts';
+import { commandGroup } from './command-group.ts';
 import { checkMmlaCommand, type MmlaCheckArguments } from './data-check-mmla.ts';
 import { rebuildMmlaCommand } from './data-rebuild-mmla.ts';
 import { usageError } from './errors.ts';
@@ -170,15 +171,9 @@ const check: CommandModule<object, CheckArguments> = {
 };
 
 /** `affectgpt data check`, `affectgpt data rebuild-mmla` */
-export const dataCommand: CommandModule = {
-  command: 'data',
-  describe: 'Look after data sets',
-  builder: (args) =>
-    args
-      .command([check, rebuildMmlaCommand] as CommandModule[])
-      .demandCommand(1, 'Say what to do: check or rebuild-mmla.')
-      .strict(),
-  handler() {
-    // Unreachable: yargs asks for one of the commands above.
-  },
-};
+export const dataCommand = commandGroup(
+  'data',
+  'Look after data sets',
+  [check, rebuildMmlaCommand],
+  'Say what to do: check or rebuild-mmla.',
+);

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import type { InstallOptions } from '../install/install-plugin.ts';
+import { commandGroup } from './command-group.ts';
 import { usageError } from './errors.ts';
 
 interface InstallArguments {
@@ -141,14 +142,9 @@ const removeCommand: CommandModule<object, { name: string }> = {
 };
 
 /** `affectgpt engine install | list | remove` */
-export const engineCommand: CommandModule = {
-  command: 'engine',
-  describe: 'Install, list and remove engines beyond the built-in ones',
-  builder: (args) =>
-    args
-      .command([installCommand, listCommand, removeCommand] as CommandModule[])
-      .demandCommand(1, 'Say what to do: install, list or remove.'),
-  handler() {
-    // Never reached: a sub-command is demanded.
-  },
-};
+export const engineCommand = commandGroup(
+  'engine',
+  'Install, list and remove engines beyond the built-in ones',
+  [installCommand, listCommand, removeCommand],
+  'Say what to do: install, list or remove.',
+);

@@ -1,5 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { usageError } from './errors.ts';
+import { notify } from './notify.ts';
+import { checkWhole } from './option-values.ts';
 import { checkResamples, defaultResamples, fewestResamples } from './resamples.ts';
 
 interface CompareArguments {
@@ -44,7 +46,7 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
       })
       .option('json', { type: 'boolean', default: false, describe: 'Print JSON' }),
   async handler({ reports: paths, seed, resamples, output, json, 'allow-differences': allowDifferences }) {
-    if (!Number.isSafeInteger(seed) || seed < 0) throw usageError('--seed has to be a whole number from 0.');
+    checkWhole('seed', seed, 0);
     checkResamples(resamples);
     if (paths.length < 2) throw usageError('Name two or more reports to compare.');
     const { checkReportsThere, readReport } = await import('../eval/mer-unibench/compare/read-report.ts');
@@ -61,7 +63,7 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
     if (output !== undefined) {
       const { writeComparison } = await import('../eval/mer-unibench/compare/write.ts');
       const written = await writeComparison(output, comparison);
-      process.stderr.write(`wrote ${written.join(', ')}\n`);
+      notify(`wrote ${written.join(', ')}`);
     }
     process.stdout.write(
       json ? `${JSON.stringify(comparisonJson(comparison))}\n` : comparisonMarkdown(comparison),

@@ -10,6 +10,8 @@ import {
   llmOptions,
   openExtractor,
 } from './extractor-options.ts';
+import { notify } from './notify.ts';
+import { checkWhole } from './option-values.ts';
 import { checkResamples, defaultResamples, fewestResamples } from './resamples.ts';
 import {
   checkSetLevelOptions,
@@ -144,7 +146,6 @@ export const merUnibenchCommand: CommandModule<object, MerUnibenchArguments> = {
     const { checkReportFolder } = await import('../eval/report-folder.ts');
     const { writeReport } = await import('../eval/mer-unibench/report/write.ts');
     if (args.output !== undefined) await checkReportFolder(args.output);
-    const notify = (message: string) => void process.stderr.write(`${message}\n`);
     const setLevel = await openSetLevel(args, notify);
     const options = evaluationOptions(args, notify, setLevel);
     const { evaluation, output } = await (args.checkpoint === undefined ? scoreFiles : scoreRun)(
@@ -248,9 +249,7 @@ function checkUsage(args: MerUnibenchArguments): void {
   checkAnswersOptions(args);
   checkExtractorOptions(args);
   checkSetLevelOptions(args);
-  if (!Number.isSafeInteger(args.seed) || args.seed < 0) {
-    throw usageError(`--seed is ${args.seed}; expected is a whole number from 0.`);
-  }
+  checkWhole('seed', args.seed, 0);
   if (args.resamples !== undefined) {
     if (args.protocol === 'paper') {
       throw usageError('--resamples is of the bootstrap, and the protocol "paper" has no intervals.');

@@ -1,6 +1,13 @@
 import { basename, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
-import { type MmlaSplit, type MmlaTask, mmlaSplits, mmlaTask, mmlaTaskKeys } from '../data/mmla/tasks.ts';
+import {
+  type MmlaSplit,
+  type MmlaTask,
+  mmlaSplits,
+  mmlaTask,
+  mmlaTaskKeys,
+  splitOfName,
+} from '../data/mmla/tasks.ts';
 import type { MmlaAnswerSet } from '../eval/mmla/evaluate.ts';
 import type { PredictionFiles } from '../eval/mmla/find-files.ts';
 import type { MmlaMode } from '../eval/mmla/metrics.ts';
@@ -14,6 +21,8 @@ import {
   mmlaModelKind,
   mmlaModelOptions,
 } from './mmla-model-options.ts';
+import { notify } from './notify.ts';
+import { checkWhole } from './option-values.ts';
 import { checkResamples, defaultResamples, fewestResamples } from './resamples.ts';
 
 interface MmlaArguments extends MmlaModelArguments {
@@ -22,11 +31,14 @@ interface MmlaArguments extends MmlaModelArguments {
   json: boolean;
 }
 
+/** As they are given. */
+type GivenArguments = Omit<MmlaArguments, 'split'> & { split: MmlaSplit | undefined };
+
 /**
  * `affectgpt eval mmla --task KEY --predictions FILE --gold FILE`, and with `--checkpoint RUN`, `--model DIR` or
  * `--llm-url URL` in place of the predictions
  */
-export const mmlaCommand: CommandModule<object, MmlaArguments> = {
+export const mmlaCommand: CommandModule<object, GivenArguments> = {
   command: 'mmla',
   describe: 'Score answers to the tasks of MMLA, those of files or of a model that gives them first',
   builder: (args) =>
@@ -35,7 +47,7 @@ export const mmlaCommand: CommandModule<object, MmlaArguments> = {
         type: 'string',
         array: true,
         nargs: 1,
-        describe: `Task: ${mmlaTaskKeys.join(', ')}; may be repeated. Of folders of predictions all that they hold by default`,
+        describe: `Task: ${mmlaTaskKeys.join(', ')}; may be repeated. By default all that folders of predictions hold, those that a run was trained on, or all of them`,
       })
       .option('predictions', {
         type: 'string',
@@ -59,8 +71,8 @@ export const mmlaCommand: CommandModule<object, MmlaArguments> = {
       })
       .option('split', {
         choices: mmlaSplits,
-        default: 'test' as const,
-        describe: 'Split that the gold samples are of',
+        describe:
+          'Split that the gold samples are of; by default what the name of the file tells, such as dev.jsonl, and test otherwise',
       })
       .option('seed', {
         type: 'number',
@@ -88,7 +100,8 @@ export const mmlaCommand: CommandModule<object, MmlaArguments> = {
         default: false,
         describe: 'Print JSON, one object for each task and file of predictions',
       }),
-  async handler(args) {
+  async handler(given) {
+    const args = { ...given, split: given.split ?? splitOfName(given.gold ?? '') ?? 'test' };
     checkUsage(args);
     const tasks = args.task && [...new Set(args.task)].map(mmlaTask);
     const { checkReportFolder } = await import('../eval/report-folder.ts');
@@ -96,7 +109,7 @@ export const mmlaCommand: CommandModule<object, MmlaArguments> = {
     const { files, model } =
       mmlaModelKind(args) === undefined
         ? await storedAnswers(args, tasks)
-        : await answerByModel(args, (message) => void process.stderr.write(`${message}\n`));
+        : await answerByModel(args, notify);
     const { evaluateMmlaTask } = await import('../eval/mmla/evaluate.ts');
     const bootstrap = { seed: args.seed, resamples: args.resamples ?? defaultResamples };
     const evaluations = (await readAnswerSets(files, goldOf(args), args.split)).map((set) =>
@@ -107,14 +120,14 @@ export const mmlaCommand: CommandModule<object, MmlaArguments> = {
     if (args.output !== undefined) {
       const { writeMmlaReport } = await import('../eval/mmla/report/write.ts');
       const paths = await writeMmlaReport(args.output, report);
-      process.stderr.write(`wrote ${paths.join(', ')}\n`);
+      notify(`wrote ${paths.join(', ')}`);
     }
     if (args.json) {
       const lines = evaluations.flatMap(contractJson).map((one) => `${JSON.stringify(one)}\n`);
       process.stdout.write(lines.join(''));
     } else {
-      const { scoresMarkdown } = await import('../eval/mmla/report/markdown.ts');
-      process.stdout.write(scoresMarkdown(report));
+      const { printedMarkdown } = await import('../eval/mmla/report/markdown.ts');
+      process.stdout.write(printedMarkdown(report));
     }
   },
 };
@@ -132,7 +145,9 @@ async function storedAnswers(args: MmlaArguments, tasks: readonly MmlaTask[] | u
   const files = await findPredictions(paths, tasks);
   const name = basename(resolve(paths[0]!)).replace(/\.(?:jsonl|csv)$/, '');
   const provenance = `stored predictions: ${paths.join(', ')}`;
-  return { files, model: { name: args['model-name'] ?? name, provenance } };
+  const { storedFacts } = await import('../eval/mmla/answer/model-facts.ts');
+  const facts = await storedFacts(paths, [...files.keys()]);
+  return { files, model: { name: args['model-name'] ?? name, provenance, ...facts } };
 }
 
 /**
@@ -164,9 +179,7 @@ function checkUsage(args: MmlaArguments): void {
       'Say what to score: answers that are there (--predictions), or a model (--checkpoint, --model or --llm-url).',
     );
   }
-  if (!Number.isSafeInteger(args.seed) || args.seed < 0) {
-    throw usageError(`--seed is ${args.seed}; expected is a whole number from 0.`);
-  }
+  checkWhole('seed', args.seed, 0);
   if (args.resamples !== undefined) {
     if (args.mode === 'compat') {
       throw usageError('--resamples is of the bootstrap, and the mode "compat" has no intervals.');

@@ -1,8 +1,10 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
+import { commandGroup } from './command-group.ts';
 import { compareCommand } from './eval-compare.ts';
 import { merUnibenchCommand } from './eval-mer-unibench.ts';
 import { mmlaCommand } from './eval-mmla.ts';
+import { notify } from './notify.ts';
 import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
 
 interface ChoicesArguments extends RunArguments {
@@ -53,11 +55,8 @@ const choices: CommandModule<object, ChoicesArguments> = {
     const plan = await planChoices(config, config.evaluation!);
     const evaluation = await evaluateChoices({
       ...{ config, plan, checkpoint },
-      engine: await createEngine(
-        { ...config.engine, devices: 1 },
-        (message) => void process.stderr.write(`${message}\n`),
-      ),
-      notify: (message) => void process.stderr.write(`${message}\n`),
+      engine: await createEngine({ ...config.engine, devices: 1 }, notify),
+      notify,
     });
     const run = dirname(dirname(resolve(checkpoint)));
     const base = args.output ?? join(run, `evaluation-${basename(checkpoint)}-${config.evaluation!.split}`);
@@ -72,15 +71,9 @@ const choices: CommandModule<object, ChoicesArguments> = {
 };
 
 /** `affectgpt eval choices` */
-export const evalCommand: CommandModule = {
-  command: 'eval',
-  describe: 'Score models and their answers',
-  builder: (args) =>
-    args
-      .command([choices, merUnibenchCommand, mmlaCommand, compareCommand] as CommandModule[])
-      .demandCommand(1, 'Say what to score by: choices, mer-unibench, mmla; or compare.')
-      .strict(),
-  handler() {
-    // Unreachable: yargs asks for one of the methods above.
-  },
-};
+export const evalCommand = commandGroup(
+  'eval',
+  'Score models and their answers',
+  [choices, merUnibenchCommand, mmlaCommand, compareCommand],
+  'Say what to score by: choices, mer-unibench, mmla; or compare.',
+);

@@ -1,5 +1,11 @@
 import type { CommandModule } from 'yargs';
-import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
+import {
+  checkpointOption,
+  newFolderOption,
+  openGivenRun,
+  type RunArguments,
+  savedSetOption,
+} from './run-options.ts';
 
 interface HuggingFaceArguments extends RunArguments {
   output: string;
@@ -19,12 +25,7 @@ export const huggingFaceCommand: CommandModule<object, HuggingFaceArguments> = {
   builder: (args) =>
     args
       .option('checkpoint', checkpointOption)
-      .option('output', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'Folder to write; it must not exist',
-      })
+      .option('output', newFolderOption)
       .option('dtype', {
         choices: ['float32', 'bfloat16', 'float16'] as const,
         default: 'float32' as const,

@@ -1,7 +1,15 @@
 import type { CommandModule } from 'yargs';
-import { usageError } from './errors.ts';
+import { commandGroup } from './command-group.ts';
 import { huggingFaceCommand } from './export-hf.ts';
-import { checkpointOption, openGivenRun, type RunArguments, savedSetOption } from './run-options.ts';
+import { notify } from './notify.ts';
+import { checkWhole } from './option-values.ts';
+import {
+  checkpointOption,
+  newFolderOption,
+  openGivenRun,
+  type RunArguments,
+  savedSetOption,
+} from './run-options.ts';
 
 interface OnnxArguments extends RunArguments {
   output: string;
@@ -18,12 +26,7 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
   builder: (args) =>
     args
       .option('checkpoint', checkpointOption)
-      .option('output', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'Folder to write; it must not exist',
-      })
+      .option('output', newFolderOption)
       .option('precision', {
         choices: ['fp32', 'fp16', 'int8', 'int4'] as const,
         default: 'fp32' as const,
@@ -46,8 +49,8 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
       })
       .option('set', savedSetOption('engine.threads=1'))
       .check(({ 'parity-samples': samples }) => {
-        if (Number.isInteger(samples) && samples >= 1) return true;
-        throw usageError(`--parity-samples is ${samples}; a whole number from 1 is expected.`);
+        checkWhole('parity-samples', samples, 1);
+        return true;
       }),
   async handler(args) {
     const { config, checkpoint } = await openGivenRun(args);
@@ -65,7 +68,7 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
       precision: args.precision,
       keepAdapter: args['keep-adapter'],
       records,
-      notify: (message) => void process.stderr.write(`${message}\n`),
+      notify,
     });
     const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
     process.stdout.write(
@@ -76,10 +79,9 @@ const onnxCommand: CommandModule<object, OnnxArguments> = {
 };
 
 /** `affectgpt export` */
-export const exportCommand: CommandModule = {
-  command: 'export',
-  describe: 'Write a trained model in a form that other programs run',
-  builder: (args) =>
-    args.command(onnxCommand).command(huggingFaceCommand).demandCommand(1, 'Name a format: onnx or hf.'),
-  handler: () => {},
-};
+export const exportCommand = commandGroup(
+  'export',
+  'Write a trained model in a form that other programs run',
+  [onnxCommand, huggingFaceCommand],
+  'Name a format: onnx or hf.',
+);

@@ -2,6 +2,7 @@ import type { Options } from 'yargs';
 import type { EngineOptions } from '../engine/engines.ts';
 import type { ExtractorName, OpenedExtractor } from '../eval/mer-unibench/run.ts';
 import { usageError } from './errors.ts';
+import { checkTemperature } from './option-values.ts';
 
 /** What the command line says of a language model that looks for words. */
 export interface ExtractorArguments {
@@ -76,10 +77,7 @@ export function checkExtractorOptions(args: ExtractorArguments): void {
       `--${option} is of the extractor ${named}${isOfEndpoint ? ' (and of --set-level llm)' : ''}; give --extractor ${extractors[0]}, or leave it out.`,
     );
   }
-  const { 'llm-temperature': temperature } = args;
-  if (temperature !== undefined && !(temperature >= 0 && Number.isFinite(temperature))) {
-    throw usageError(`--llm-temperature is ${temperature}; expected is a number from 0.`);
-  }
+  checkTemperature('llm-temperature', args['llm-temperature']);
   if (extractor === 'llm' && (args['llm-url'] === undefined || args['llm-model'] === undefined)) {
     throw usageError('--extractor llm needs --llm-url and --llm-model.');
   }

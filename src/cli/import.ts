@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs';
+import { notify } from './notify.ts';
 
 interface ImportArguments {
   from: string;
@@ -50,11 +51,10 @@ export const importCommand: CommandModule<object, ImportArguments> = {
       config,
       set: [...(llm === undefined ? [] : [`model.llm=${JSON.stringify(llm)}`]), ...set],
     });
-    const say = (message: string): void => void process.stderr.write(`${message}\n`);
     const epoch = run.epoch === undefined ? '' : ` (epoch ${run.epoch})`;
-    say(`${run.tensors} tensors, ${run.parameters} parameters, taken over as step ${run.step}${epoch}.`);
-    for (const what of run.corrected) say(`As in the checkpoint: ${what}.`);
-    for (const what of run.leftOut) say(`Left out: ${what}.`);
+    notify(`${run.tensors} tensors, ${run.parameters} parameters, taken over as step ${run.step}${epoch}.`);
+    for (const what of run.corrected) notify(`As in the checkpoint: ${what}.`);
+    for (const what of run.leftOut) notify(`Left out: ${what}.`);
     process.stdout.write(`${run.checkpoint}\n`);
   },
 };

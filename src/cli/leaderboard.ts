@@ -1,11 +1,15 @@
 import type { CommandModule } from 'yargs';
+import { commandGroup } from './command-group.ts';
+import { notify } from './notify.ts';
+import { checkNamedOnce } from './option-values.ts';
 
 interface LeaderboardArguments {
   reports: string[];
   mode: 'zero-shot' | 'sft' | 'it' | undefined;
-  modality: 'text' | 'video' | undefined;
+  modality: 'text' | 'audio' | 'video' | undefined;
   size: 'small' | 'medium' | 'large' | 'unknown' | undefined;
   metric: 'ACC' | 'WF1' | 'WP' | 'F1' | 'R' | 'P';
+  task: string[] | undefined;
   about: string[];
   output: string | undefined;
   json: boolean;
@@ -29,7 +33,7 @@ const mmlaCommand: CommandModule<object, LeaderboardArguments> = {
         describe: 'Published rows of this method only',
       })
       .option('modality', {
-        choices: ['text', 'video'] as const,
+        choices: ['text', 'audio', 'video'] as const,
         describe: 'Published rows of models that see this only',
       })
       .option('size', {
@@ -41,13 +45,22 @@ const mmlaCommand: CommandModule<object, LeaderboardArguments> = {
         default: 'ACC' as const,
         describe: 'What is averaged, ranked by and shown for each task',
       })
+      .option('task', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        requiresArg: true,
+        describe:
+          'Compare on this task, with others so named: averages and places are over them alone; may be repeated; all twelve by default',
+      })
       .option('about', {
         type: 'string',
         array: true,
         nargs: 1,
         requiresArg: true,
         default: [] as string[],
-        describe: 'What reports do not say of a model, such as "NAME=sft,text,0.5B"; once for each model',
+        describe:
+          'What reports do not say of a model, or in place of what they say, such as "NAME=sft,text,0.5B"; once for each model',
       })
       .option('output', {
         type: 'string',
@@ -55,7 +68,10 @@ const mmlaCommand: CommandModule<object, LeaderboardArguments> = {
         describe: 'Folder for leaderboard.json, leaderboard.md and leaderboard.html',
       })
       .option('json', { type: 'boolean', default: false, describe: 'Print JSON' }),
-  async handler({ reports: paths, mode, modality, size, metric, about, output, json }) {
+  async handler({ reports: paths, mode, modality, size, metric, task, about, output, json }) {
+    checkNamedOnce('task', task);
+    const { mmlaTask } = await import('../data/mmla/tasks.ts');
+    const keys = task?.map((name) => mmlaTask(name).key);
     const { parseAbout } = await import('../eval/mmla/leaderboard/about.ts');
     const described = parseAbout(about);
     const { checkReportFolder } = await import('../eval/report-folder.ts');
@@ -69,11 +85,11 @@ const mmlaCommand: CommandModule<object, LeaderboardArguments> = {
       ...(modality !== undefined && { modality }),
       ...(size !== undefined && { size }),
     };
-    const board = leaderboard(ours, metric, filter);
+    const board = leaderboard(ours, metric, filter, keys);
     if (output !== undefined) {
       const { writeLeaderboard } = await import('../eval/mmla/leaderboard/write.ts');
       const written = await writeLeaderboard(output, board);
-      process.stderr.write(`wrote ${written.join(', ')}\n`);
+      notify(`wrote ${written.join(', ')}`);
     }
     if (json) {
       const { leaderboardJson } = await import('../eval/mmla/leaderboard/json.ts');
@@ -86,15 +102,9 @@ const mmlaCommand: CommandModule<object, LeaderboardArguments> = {
 };
 
 /** `affectgpt leaderboard mmla` */
-export const leaderboardCommand: CommandModule = {
-  command: 'leaderboard',
-  describe: 'Rank reports among what is published about a benchmark',
-  builder: (args) =>
-    args
-      .command([mmlaCommand] as CommandModule[])
-      .demandCommand(1, 'Say which benchmark: mmla.')
-      .strict(),
-  handler() {
-    // Unreachable: yargs asks for one of the benchmarks above.
-  },
-};
+export const leaderboardCommand = commandGroup(
+  'leaderboard',
+  'Rank reports among what is published about a benchmark',
+  [mmlaCommand],
+  'Say which benchmark: mmla.',
+);

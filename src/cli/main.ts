@@ -50,7 +50,7 @@ const REPEATABLE = ['set', 'include', 'ids', 'reports', 'only'];
 const REPEATABLE_IN: Readonly<Record<string, readonly string[]>> = {
   'eval mer-unibench': ['dataset', 'checkpoint'],
   'eval mmla': ['task', 'predictions'],
-  'leaderboard mmla': ['about'],
+  'leaderboard mmla': ['about', 'task'],
   'data check': ['task', 'map'],
   'data rebuild-mmla': ['upstream'],
   // yargs has each under both spellings.

@@ -2,11 +2,14 @@ import type { Options } from 'yargs';
 import { inputMode } from '../../model/modes.ts';
 import type { MmlaPromptPreset } from '../data/mmla/prompts.ts';
 import { mmlaPromptPresets } from '../data/mmla/prompts.ts';
-import { type MmlaSplit, type MmlaTaskKey, mmlaTask, mmlaTaskKeys } from '../data/mmla/tasks.ts';
+import { type MmlaSplit, type MmlaTaskKey, mmlaTask, mmlaTasks } from '../data/mmla/tasks.ts';
 import type { AnswerDecoding, MmlaAnswerer } from '../eval/mmla/answer/answerer.ts';
+import type { MmlaModelFacts } from '../eval/mmla/report/schema.ts';
+import type { OpenedRun } from '../predict/open-run.ts';
 import { usageError } from './errors.ts';
 import { llmOptions } from './extractor-options.ts';
-import { answerKeys, checkSettingsRead, openGivenRun } from './run-options.ts';
+import { openAskedRun, tasksOf } from './mmla-asked-run.ts';
+import { checkNamedOnce, checkTemperature, checkWhole } from './option-values.ts';
 
 /** What the command line says of a model that is to answer, and of what it is asked. */
 export interface MmlaModelArguments {
@@ -64,7 +67,8 @@ export const mmlaModelOptions = {
   'media-root': {
     type: 'string',
     requiresArg: true,
-    describe: 'Where the videos lie, in the folders of the released set',
+    describe:
+      'Where the videos lie, in the folders of the released set; by default where they lay in the training of a run',
   },
   prompt: {
     choices: mmlaPromptPresets,
@@ -156,24 +160,14 @@ export function checkMmlaModelOptions(args: MmlaModelArguments): void {
   if ((args.gold === undefined) === (args['data-root'] === undefined)) {
     throw usageError('A model needs samples to be asked about: give --gold with a file, or --data-root.');
   }
-  const twice = args.task?.find((key, i) => args.task!.indexOf(key) !== i);
-  if (twice !== undefined) throw usageError(`--task ${twice} is given more than once.`);
+  checkNamedOnce('task', args.task);
   checkNumbers(args);
 }
 
 function checkNumbers(args: MmlaModelArguments): void {
-  for (const [option, least] of [
-    ['frames', 1],
-    ['max-new-tokens', 1],
-  ] as const) {
-    const value = args[option];
-    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) continue;
-    throw usageError(`--${option} is ${value}; expected is a whole number from ${least}.`);
-  }
-  const { temperature } = args;
-  if (temperature !== undefined && !(temperature >= 0 && Number.isFinite(temperature))) {
-    throw usageError(`--temperature is ${temperature}; expected is a number from 0.`);
-  }
+  checkWhole('frames', args.frames, 1);
+  checkWhole('max-new-tokens', args['max-new-tokens'], 1);
+  checkTemperature('temperature', args.temperature);
   if (!args.constrained) return;
   for (const option of ['max-new-tokens', 'temperature'] as const) {
     if (args[option] === undefined) continue;
@@ -184,7 +178,7 @@ function checkNumbers(args: MmlaModelArguments): void {
 /** Files with a model's answers, and what reports say of it. */
 export interface MmlaAnswers {
   readonly files: ReadonlyMap<MmlaTaskKey, readonly string[]>;
-  readonly model: { readonly name: string; readonly provenance: string };
+  readonly model: MmlaModelFacts & { readonly name: string; readonly provenance: string };
 }
 
 /** Where the samples are. */
@@ -194,7 +188,8 @@ export const goldOf = (args: Pick<MmlaModelArguments, 'gold' | 'data-root'>): st
 type Notify = (message: string) => void;
 
 /**
- * Lets the model that was named answer about the tasks that were named, all twelve by default.
+ * Lets the model that was named answer about the tasks that were named, by default those of a run's training, else all
+ * twelve.
  * @param args checked by `checkMmlaModelOptions`
  */
 export async function answerByModel(args: MmlaModelArguments, notify: Notify): Promise<MmlaAnswers> {
@@ -202,16 +197,23 @@ export async function answerByModel(args: MmlaModelArguments, notify: Notify): P
   const { withVideos } = await import('../eval/mmla/answer/videos.ts');
   const { answerMmlaTasks } = await import('../eval/mmla/answer/answer-tasks.ts');
   const { describeAnswers } = await import('../eval/mmla/answer/describe.ts');
-  const { split } = args;
-  const tasks = (args.task ?? mmlaTaskKeys).map(mmlaTask);
-  const read = await readAskedSamples(tasks, goldOf(args)!, split);
-  const { answerer, needsMedia, trainedWith = 'fixed' } = await openMmlaAnswerer(args, notify);
-  const preset = args.prompt ?? trainedWith;
+  const { methodOfRun } = await import('../eval/mmla/answer/model-facts.ts');
+  const run =
+    args.checkpoint === undefined ? undefined : await openAskedRun(args.checkpoint, args.set ?? [], notify);
+  const wanted = (args.task ?? (await tasksOf(run, notify))).map(mmlaTask);
+  // As reports have them: in the order of the paper.
+  const tasks = mmlaTasks.filter((task) => wanted.includes(task));
+  const read = await readAskedSamples(tasks, goldOf(args)!, args.split);
+  const { answerer, needsMedia } = await openMmlaAnswerer(args, run, notify);
+  const preset = args.prompt ?? run?.config.data.mmla?.prompt ?? 'fixed';
+  const keys = tasks.map(({ key }) => key);
+  const method = run && methodOfRun(run.config, keys);
   try {
     if (!needsMedia && args['media-root'] !== undefined) {
       throw usageError('--media-root says where videos lie, and this model is shown none. Leave it out.');
     }
-    const samples = needsMedia ? await withVideos(read, args['media-root']) : read;
+    const mediaRoot = args['media-root'] ?? run?.config.data.mmla?.mediaRoot ?? undefined;
+    const samples = needsMedia ? await withVideos(read, mediaRoot) : read;
     const answered = await answerMmlaTasks({
       ...{ tasks: samples, preset, answerer, notify },
       output: args.output!,
@@ -219,7 +221,10 @@ export async function answerByModel(args: MmlaModelArguments, notify: Notify): P
     const provenance = describeAnswers(answerer, preset);
     return {
       files: new Map(answered.map(({ task, file }) => [task.key, [file]])),
-      model: { name: args['model-name'] ?? answerer.title, provenance },
+      model: {
+        ...{ name: args['model-name'] ?? answerer.title, provenance, ...answerer.facts },
+        ...(method !== undefined && { method }),
+      },
     };
   } finally {
     await answerer.dispose();
@@ -230,11 +235,13 @@ interface OpenedAnswerer {
   readonly answerer: MmlaAnswerer;
   /** Whether it is shown or played the videos. */
   readonly needsMedia: boolean;
-  /** The wording of its training, where that was on MMLA. */
-  readonly trainedWith?: MmlaPromptPreset;
 }
 
-async function openMmlaAnswerer(args: MmlaModelArguments, notify: Notify): Promise<OpenedAnswerer> {
+async function openMmlaAnswerer(
+  args: MmlaModelArguments,
+  run: OpenedRun | undefined,
+  notify: Notify,
+): Promise<OpenedAnswerer> {
   const { defaultDecoding } = await import('../eval/mmla/answer/answerer.ts');
   const { constrained, seed, system, frames = 0 } = args;
   const decoding: AnswerDecoding = {
@@ -242,21 +249,10 @@ async function openMmlaAnswerer(args: MmlaModelArguments, notify: Notify): Promi
     temperature: args.temperature ?? defaultDecoding.temperature,
     seed,
   };
-  if (args.checkpoint !== undefined) {
-    // How answers are generated is said by options of their own, and every sample counts.
-    const read = answerKeys.filter((key) => key !== 'generation' && key !== 'data.onBadSample');
-    await checkSettingsRead(args.set ?? [], read, 'the evaluation');
+  if (run !== undefined) {
     const { openRunAnswerer } = await import('../eval/mmla/answer/run-answerer.ts');
-    const { config, checkpoint } = await openGivenRun({
-      checkpoint: args.checkpoint,
-      set: args.set ?? [],
-    });
-    const answerer = await openRunAnswerer({ config, checkpoint, decoding, constrained, notify });
-    const { mmla } = config.data;
-    return {
-      ...{ answerer, needsMedia: inputMode(config.model.inputs).needs.length > 0 },
-      ...(mmla !== null && { trainedWith: mmla.prompt }),
-    };
+    const answerer = await openRunAnswerer({ ...run, decoding, constrained, notify });
+    return { answerer, needsMedia: inputMode(run.config.model.inputs).needs.length > 0 };
   }
   if (args.model !== undefined) {
     const { openInstructAnswerer } = await import('../eval/mmla/answer/instruct-answerer.ts');

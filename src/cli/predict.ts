@@ -4,6 +4,7 @@ import type { CommandModule } from 'yargs';
 import type { SampleRecord } from '../data/records.ts';
 import { InputError } from '../errors.ts';
 import { usageError } from './errors.ts';
+import { notify } from './notify.ts';
 import {
   answerKeys,
   checkpointOption,
@@ -126,7 +127,6 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         'The prompt of this run (data.template) has no {question}, so --question says nothing.',
       );
     }
-    const notify = (message: string): void => void process.stderr.write(`${message}\n`);
     if (args.clip !== undefined) {
       const records = [clipRecord(args.clip, args.subtitle)];
       const question = args.question ?? questionAbout(config, records);

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Collective } from '../collective/collective.ts';
 import { describeFailure, usageError } from './errors.ts';
+import { notify } from './notify.ts';
 
 /** A process among those that work on one command. */
 export interface RankContext {
@@ -25,7 +26,7 @@ export async function onRanks(
 ): Promise<void> {
   const { openCollective } = await import('../collective/launch.ts');
   const { isEveryRanks } = await import('../collective/collective.ts');
-  const collective = await openCollective(process.env, (message) => process.stderr.write(`${message}\n`));
+  const collective = await openCollective(process.env, notify);
   let isTogether = collective.size > 1;
   const leave = async (): Promise<void> => {
     await collective.close();

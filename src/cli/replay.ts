@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { NumericError } from '../errors.ts';
+import { notify } from './notify.ts';
 
 export interface ReplayArguments {
   replay: string | undefined;
@@ -48,9 +49,9 @@ export async function replay({
     set: [...set, ...(type === undefined ? [] : [`engine.type=${type}`, 'engine.devices=1'])],
   });
   const { createEngine } = await import('../engine/engines.ts');
-  const { replayConfigured } = await import('../../train/configured.ts');
+  const { replayConfigured } = await import('../../train/affectgpt.ts');
   const { formatReplay } = await import('../../train/replay.ts');
-  const engine = await createEngine(config.engine, (message) => void process.stderr.write(`${message}\n`));
+  const engine = await createEngine(config.engine, notify);
   const replayed = await replayConfigured(folder, config, engine);
   process.stdout.write(formatReplay(replayed));
   const { fault } = replayed.result;

@@ -16,6 +16,14 @@ export const checkpointOption = {
   describe: 'Run folder (its latest checkpoint is taken) or one of its checkpoint folders',
 } as const satisfies Options;
 
+/** Where a command writes something whole. */
+export const newFolderOption = {
+  type: 'string',
+  requiresArg: true,
+  demandOption: true,
+  describe: 'Folder to write; it must not exist',
+} as const satisfies Options;
+
 /**
  * Overrides of the run's configuration.
  * @param which says which keys, where not all are read

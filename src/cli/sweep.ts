@@ -4,6 +4,8 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { CommandModule } from 'yargs';
 import { usageError } from './errors.ts';
+import { notify } from './notify.ts';
+import { checkWhole } from './option-values.ts';
 import {
   type BackendArguments,
   checkBackendUsage,
@@ -25,8 +27,6 @@ interface SweepArguments extends BackendArguments {
   threads: number | undefined;
   wait: boolean;
 }
-
-const notify = (message: string): void => void process.stderr.write(`${message}\n`);
 
 /** How this program is started again: the installed one as it is, the sources through their loader. */
 function thisProgram(): [string, ...string[]] {
@@ -183,13 +183,8 @@ function checkUsage(args: SweepArguments): void {
     const side = args.point === undefined ? '--point' : '--config';
     throw usageError(`--${wrong} is of ${side}; leave it out, or give ${side}.`);
   }
-  for (const [name, value] of [
-    ['parallel', args.parallel ?? 1],
-    ['threads', args.threads ?? 1],
-  ] as const) {
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw usageError(`--${name} has to be a whole number from 1.`);
-  }
+  checkWhole('parallel', args.parallel, 1);
+  checkWhole('threads', args.threads, 1);
   checkBackendUsage(args);
   if (!args['dry-run']) {
     if (args['shapes-only']) throw usageError('--shapes-only is of --dry-run; give both.');

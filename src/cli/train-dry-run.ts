@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import { notify } from './notify.ts';
 
 export interface DryRunArguments {
   readonly config: Config;
@@ -23,7 +24,6 @@ async function fromRun(config: Config, resume: DryRunArguments['resume']) {
   const { createEngine } = await import('../engine/engines.ts');
   const { dryRun } = await import('../../train/dry-run/run.ts');
   const { EvaluationAroundTraining } = await import('../eval/around-training.ts');
-  const notify = (message: string): void => void process.stderr.write(`${message}\n`);
   const engine = await createEngine(config.engine, notify);
   const { evaluation: settings } = config;
   const scoring =

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-
-const count = () => z.number().multipleOf(1).min(1);
+import { count } from './values.ts';
 
 /** Which states of a run are kept on disk. The best by `train.validation` always is. */
 export const checkpointSchema = z.strictObject({

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-
-const count = () => z.number().multipleOf(1).min(1);
+import { count, text } from './values.ts';
 
 /** What computes, and on what. */
 export const engineSchema = z.strictObject({
@@ -26,9 +25,7 @@ export const engineSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('Threads of the engine. `null` leaves the number to it.'),
-  plugin: z
-    .string()
-    .min(1)
+  plugin: text()
     .nullable()
     .default(null)
     .describe('PJRT library for `xla`. `null` takes `AFFECTGPT_XLA_PLUGIN` or an installed one.'),

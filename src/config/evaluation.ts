@@ -1,17 +1,10 @@
 import { z } from 'zod';
-
-const text = () => z.string().min(1);
+import { count, text } from './values.ts';
 
 /** What a training scores besides its loss, and `affectgpt eval choices` by default. */
 export const evaluationSchema = z.strictObject({
   split: text().default('test').describe('Samples with this `split` are scored.'),
-  limit: z
-    .number()
-    .multipleOf(1)
-    .min(1)
-    .nullable()
-    .default(null)
-    .describe('Only the first so many of them. `null` takes all.'),
+  limit: count().nullable().default(null).describe('Only the first so many of them. `null` takes all.'),
   choices: z
     .array(text())
     .min(2)

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { text } from './values.ts';
 
-/** The tasks of MMLA, as `data.mmla.tasks` names them. */
+/** The tasks of MMLA, as `data.mmla.tasks` names them, in the order of the paper's Table 1. */
 export const MMLA_TASKS = [
   'MIntRec',
   'MIntRec2.0',
@@ -39,9 +40,7 @@ export const mmlaSchema = z.strictObject({
     .describe(
       'Leaves out training samples whose clip is in the dev or test split of any of the tasks: MELD holds all test clips of MELD-DA under other labels, IEMOCAP many of IEMOCAP-DA. The published training keeps them.',
     ),
-  mediaRoot: z
-    .string()
-    .min(1)
+  mediaRoot: text()
     .nullable()
     .default(null)
     .describe(

@@ -101,7 +101,7 @@ function tagOf(variant: SchemaNode): string | undefined {
 }
 
 /** Accepted values in words. */
-export function typeInWords(node: SchemaNode): string {
+function typeInWords(node: SchemaNode): string {
   if (node.enum !== undefined) return node.enum.map((value) => `\`${String(value)}\``).join(' | ');
   const alternatives = node.anyOf ?? node.oneOf;
   if (alternatives !== undefined) return [...new Set(alternatives.map(typeInWords))].join(' | ');

@@ -37,11 +37,15 @@ function intoUnion(issue: Issue, merged: Plain): { path: Path; issues: readonly 
   return { path: [], issues: [issue] };
 }
 
+/** YAML reads `{MELD:2}` as a key without a value. */
+const colonHint = (key: string): string | undefined =>
+  /^\w[^:{}]*:[^:{}]+$/.test(key) ? '; a value stands behind a colon and a space: {key: value}' : undefined;
+
 function describeIssue(issue: Issue, path: Path, merged: Plain, layers: readonly Layer[]): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       where: whereIs([...path, key], layers).where,
-      message: `${[...path, key].join('.')}: unknown key${didYouMeanKey(path.join('.'), key)}`,
+      message: `${[...path, key].join('.')}: unknown key${colonHint(key) ?? didYouMeanKey(path.join('.'), key)}`,
     }));
   }
   const key = path.join('.') || 'configuration';

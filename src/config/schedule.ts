@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { whole } from './values.ts';
 
 const learningRate = () => z.number().min(0);
 
@@ -13,7 +14,7 @@ export const scheduleSchema = z.discriminatedUnion('type', [
       .describe(
         'Linear rise from `warmupLr` to `optimizer.lr`, then half a cosine down to `minLr` at the last step.',
       ),
-    warmupSteps: z.number().multipleOf(1).min(0).default(0).describe('Optimizer steps of the rise.'),
+    warmupSteps: whole().min(0).default(0).describe('Optimizer steps of the rise.'),
     warmupRatio: z
       .number()
       .min(0)

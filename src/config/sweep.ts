@@ -2,9 +2,7 @@ import { z } from 'zod';
 import { InputError } from '../errors.ts';
 import { inWords, isPlain, type Plain, type Problem } from './layer.ts';
 import { suggest } from './suggest.ts';
-
-const text = () => z.string().min(1);
-const seed = () => z.number().multipleOf(1).min(0).max(0xffffffff);
+import { seed, text } from './values.ts';
 
 /** A figure of a run, and which of two is better. */
 const metric = z.union([

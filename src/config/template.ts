@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import type { InputMode } from './schema.ts';
-
-const text = () => z.string().min(1);
+import type { InputMode } from './model.ts';
+import { text } from './values.ts';
 
 /** How prompt and answer are worded; what the texts may hold is checked by `promptFaults` and `answerFaults`. */
 export const templateSchema = z.strictObject({
@@ -24,7 +23,7 @@ export const templateSchema = z.strictObject({
 });
 
 /** What a template may name, with what stands there in the end. */
-export const TEMPLATE_FIELDS = ['subtitle', 'label', 'question'] as const;
+const TEMPLATE_FIELDS = ['subtitle', 'label', 'question'] as const;
 export type TemplateField = (typeof TEMPLATE_FIELDS)[number];
 
 /** Placeholders that a prompt has to hold for each of the inputs, one for every vector or run of vectors. */

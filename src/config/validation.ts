@@ -1,7 +1,5 @@
 import { z } from 'zod';
-
-const whole = () => z.number().multipleOf(1);
-const count = () => whole().min(1);
+import { count, text, whole } from './values.ts';
 
 /** What a validation can be judged by. */
 export const VALIDATION_METRICS = [
@@ -29,9 +27,7 @@ export const isOfAnswers = (metric: ValidationMetric): boolean =>
 /** How a training is measured on samples that it does not learn from. */
 export const validationSchema = z.strictObject({
   every: count().default(1000).describe('Optimizer steps between validations.'),
-  split: z
-    .string()
-    .min(1)
+  split: text()
     .nullable()
     .default(null)
     .describe('Held-out samples with this `split` are taken; `null` takes all that are held out.'),

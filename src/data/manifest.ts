@@ -53,7 +53,7 @@ const rowSchema = z
 type ManifestRow = z.output<typeof rowSchema>;
 
 /** Columns that a manifest may have. */
-export const manifestColumns = Object.keys(rowSchema.shape);
+const manifestColumns = Object.keys(rowSchema.shape);
 
 interface RawRow {
   readonly row: number;

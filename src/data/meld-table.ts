@@ -23,7 +23,7 @@ export type MeldTableOptions = Pick<NonNullable<Parameters<typeof readCsv>[1]>, 
 
 /**
  * Reads a published table of MELD (Poria et al. 2019), `train_sent_emo.csv` for example. Texts stay as they are, signs
- * that an earlier conversion broke included.
+ * that an earlier conversion broke included; emotions and sentiments become lower case.
  *
  * @throws InputError those of `readCsv`
  */
@@ -32,8 +32,8 @@ export async function readMeldTable(file: string, options: MeldTableOptions = {}
   const { rows } = await readCsv(file, { ...options, required: meldColumns });
   return rows.map(({ row, values }) => {
     const text = values.Utterance!;
-    const emotion = values.Emotion!;
-    const sentiment = values.Sentiment!;
+    const emotion = values.Emotion!.trim().toLowerCase();
+    const sentiment = values.Sentiment!.trim().toLowerCase();
     const dialogue = values.Dialogue_ID!;
     const utterance = values.Utterance_ID!;
     const place = `${dialogue}_${utterance}`;
@@ -42,10 +42,12 @@ export async function readMeldTable(file: string, options: MeldTableOptions = {}
       ...(/^\d+_\d+$/.test(place) ? [] : ['Dialogue_ID and Utterance_ID are not whole numbers']),
       ...(first === undefined ? [] : [`dialogue and utterance are those of row ${first}`]),
       ...(text.trim() === '' ? ['the Utterance is empty'] : []),
-      ...(emotions.includes(emotion) ? [] : [`the Emotion "${emotion}" is none of ${emotions.join(', ')}`]),
+      ...(emotions.includes(emotion)
+        ? []
+        : [`the Emotion "${values.Emotion}" is none of ${emotions.join(', ')}`]),
       ...(sentiments.includes(sentiment)
         ? []
-        : [`the Sentiment "${sentiment}" is none of ${sentiments.join(', ')}`]),
+        : [`the Sentiment "${values.Sentiment}" is none of ${sentiments.join(', ')}`]),
     ];
     firstRow.set(place, row);
     return { row, dialogue, utterance, text, emotion, sentiment, faults };

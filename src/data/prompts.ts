@@ -1,4 +1,5 @@
 import type { InputModeName, SlotName } from '../../model/modes.ts';
+import type { ANSWER_TYPES, LabelType } from '../config/data.ts';
 import { RandomGenerator } from '../engine/random.ts';
 import { InputError } from '../errors.ts';
 
@@ -73,20 +74,9 @@ export function buildPrompt(mode: PromptMode, subtitle: string, question: string
   ].join('');
 }
 
-/** The published kinds of question and answer. */
-export const answerTypes = [
-  'description',
-  'ovlabel',
-  'onehot_w_candidates',
-  'onehot_wo_candidates',
-  'sentiment',
-  'valence',
-] as const;
-export type PublishedAnswerType = (typeof answerTypes)[number];
+export type PublishedAnswerType = (typeof ANSWER_TYPES)[number];
 /** `own` is the question and the answer that a sample brings itself. */
 export type AnswerType = PublishedAnswerType | 'own';
-/** `hybird` (published spelling) draws one of the kinds that a sample has. */
-export type LabelType = AnswerType | 'hybird';
 
 /** What is known about a sample that can be asked for. */
 export interface Annotations {

@@ -1,3 +1,4 @@
+import type { Config } from '../config/schema.ts';
 import { type DatasetSettings, readDataset } from './datasets.ts';
 import { readManifest } from './manifest.ts';
 import type { AnswerSpace } from './prompts.ts';
@@ -7,6 +8,14 @@ import type { SampleRecord } from './records.ts';
 export type RecordsLocation =
   | { readonly manifest: string }
   | { readonly dataset: string; readonly root: string; readonly settings?: DatasetSettings };
+
+/** Where a configuration's samples are described. */
+export function recordsLocation({ data }: Pick<Config, 'data'>): RecordsLocation {
+  // The schema sees to it that exactly one of the two is given.
+  return data.manifest === null
+    ? { dataset: data.dataset!, root: data.root, settings: { mmla: data.mmla } }
+    : { manifest: data.manifest };
+}
 
 /**
  * Reads the records of a manifest or of a published data set. Errors as in `readManifest` and `readDataset`.

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { FeatureName, InputMode } from '../../model/modes.ts';
+import { firstOf } from '../errors.ts';
 import type { Annotations } from './prompts.ts';
 
 /** One sample, whatever described it: a manifest row or a published data set. Paths are absolute. */
@@ -45,13 +46,12 @@ export const faultsShown = 20;
 /** Longest fault in a message, in characters: a stranger's names and keys may be of any length. */
 const faultLength = 2000;
 
-/** Joins faults to one paragraph, saying how many more there are. */
-export function listFaults(faults: readonly string[]): string {
-  const rest = faults.length - faultsShown;
-  const shown = faults
-    .slice(0, faultsShown)
-    .map((fault) => (fault.length > faultLength ? `${fault.slice(0, faultLength)}…` : fault));
-  return shown.join('; ') + (rest > 0 ? `; and ${rest} more` : '');
+/** Joins faults to one paragraph, saying how many more there are than `most`. */
+export function listFaults(faults: readonly string[], most = faultsShown): string {
+  const shown = faults.map((fault) =>
+    fault.length > faultLength ? `${fault.slice(0, faultLength)}…` : fault,
+  );
+  return firstOf(shown, most, '; ');
 }
 
 /**

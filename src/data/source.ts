@@ -1,5 +1,3 @@
-import type { AffectGptConfig } from '../../model/affectgpt.ts';
-import { placeholderRuns } from '../../model/affectgpt.ts';
 import { ignoredLabel } from '../../model/loss.ts';
 import type { InputModeName } from '../../model/modes.ts';
 import { inputModes } from '../../model/modes.ts';
@@ -8,34 +6,22 @@ import { limiter } from '../io/limiter.ts';
 import type { BatchFeatures, PromptBatch, TrainingBatch } from './collate.ts';
 import { collatePrompts, collateTraining } from './collate.ts';
 import type { FeatureExtractor } from './features.ts';
-import type { PromptFormat } from './prompt-format.ts';
-import type { AnswerSpace, AnswerType, LabelType } from './prompts.ts';
-import { answerContent, answerTypesOf, drawAnswerType, questionText } from './prompts.ts';
+import type { AnswerSpace, AnswerType } from './prompts.ts';
 import { answerSpaceOf } from './read-records.ts';
 import type { SampleRecord } from './records.ts';
 import { featureSources, findFileFaults, listFaults } from './records.ts';
+import type { SampleTask, SampleTextOptions } from './sample-texts.ts';
+import { SampleTexts } from './sample-texts.ts';
 import type { TrainingSequence } from './sequence.ts';
-import { buildTrainingSequence, encodeAnswer, encodePrompt } from './sequence.ts';
-import type { PromptTokenizer } from './tokenizer.ts';
 
-export interface SampleSourceOptions {
+/** The mode of the `model` is that of `inputs`. */
+export interface SampleSourceOptions extends SampleTextOptions {
   readonly records: readonly SampleRecord[];
   readonly inputs: InputModeName;
-  /** How samples are worded; for the same inputs. */
-  readonly format: PromptFormat;
-  /** Its mode is that of `inputs`. */
-  readonly model: AffectGptConfig;
-  readonly tokenizer: PromptTokenizer;
   readonly features: FeatureExtractor;
-  /** Longest prompt and answer together, in tokens. */
-  readonly maxLength: number;
-  /** Decides label draws and dropout. */
-  readonly seed: number;
   readonly attendFinalEos: boolean;
   /** Of the engine that training batches are for. */
   readonly fixedSizes?: boolean;
-  /** What the model learns to answer; null where samples are only asked (prediction). */
-  readonly labelType: LabelType | null;
   /** Of the training records; taken from `records` when absent. */
   readonly answerSpace?: AnswerSpace;
   /** `skip` leaves bad samples out and names each of them. */
@@ -51,13 +37,6 @@ export interface SkippedSample {
   readonly reasons: readonly string[];
 }
 
-/** What a sample is asked and should answer. */
-export interface SampleTask {
-  readonly type: AnswerType;
-  readonly question: string;
-  readonly answer: string;
-}
-
 /** What samples are asked: all the same, or each what its name gives. */
 export type Question = string | ((name: string) => string);
 
@@ -68,26 +47,20 @@ export interface BatchPlace {
   readonly beside?: readonly (readonly string[])[];
 }
 
-/** What a sample has to have where the name of the label type does not say so. */
-const answersOf: Partial<Record<LabelType, string>> = {
-  hybird: 'description, labels, sentiment or valence',
-  own: 'question and answer',
-};
-
 /** Samples prepared at a time. */
 const preparedAtOnce = 4;
 
 /** Samples by name, ready for the model: records, prompts, features and batches together. */
 export class SampleSource {
   readonly #options: SampleSourceOptions;
-  readonly #space: AnswerSpace;
+  readonly #texts: SampleTexts;
   readonly #records: Map<string, SampleRecord>;
   readonly #skipped: SkippedSample[] = [];
 
-  private constructor(options: SampleSourceOptions, usable: readonly SampleRecord[]) {
+  private constructor(options: SampleSourceOptions) {
     this.#options = options;
-    this.#space = options.answerSpace ?? answerSpaceOf(options.records);
-    this.#records = new Map(usable.map((record) => [record.name, record]));
+    this.#texts = new SampleTexts(options, options.answerSpace ?? answerSpaceOf(options.records));
+    this.#records = new Map(options.records.map((record) => [record.name, record]));
   }
 
   /**
@@ -97,20 +70,14 @@ export class SampleSource {
    *   `SAMPLES_SKIPPED_TOO_MANY`, `SAMPLES_NONE`, `TOKENIZER_NO_START`
    */
   static async open(options: SampleSourceOptions): Promise<SampleSource> {
-    if (options.format.needsStartToken && options.tokenizer.bosId === undefined) {
-      throw new InputError(
-        'TOKENIZER_NO_START',
-        'data.template.begin asks for a start token, and the tokenizer of the language model has none (bos_token in tokenizer_config.json). Set data.template.begin to false.',
-      );
-    }
-    const all = new SampleSource(options, options.records);
+    const source = new SampleSource(options);
     const faults = await findFileFaults(options.records, inputModes[options.inputs]);
     for (const record of options.records) {
-      const found = all.#textFaults(record);
+      const found = source.#texts.faults(record);
       if (found.length > 0) faults.set(record.name, [...(faults.get(record.name) ?? []), ...found]);
     }
-    all.#drop(faults);
-    return all;
+    source.#drop(faults);
+    return source;
   }
 
   /** Usable samples in the order of the records. */
@@ -192,17 +159,7 @@ export class SampleSource {
 
   /** Question and answer of a sample in an epoch: a function of (seed, epoch, name). */
   task(name: string, epoch: number): SampleTask {
-    const record = this.record(name);
-    const { labelType, seed } = this.#options;
-    const types = labelType === null ? [] : answerTypesOf(labelType, record);
-    const type = drawAnswerType(types, { seed, epoch, name });
-    if (type === undefined) {
-      throw new InputError(
-        'ANSWER_MISSING',
-        `${record.origin}: sample "${name}" has no answer to learn from.`,
-      );
-    }
-    return this.#asked(record, type);
+    return this.#texts.task(this.record(name), epoch);
   }
 
   /** Tokens of a sample's training sequence in an epoch, and how many of them are supervised. Needs no features. */
@@ -210,7 +167,7 @@ export class SampleSource {
     name: string,
     epoch: number,
   ): { readonly tokens: number; readonly supervisedTokens: number } {
-    const { ids, labels } = this.#sequence(name, this.task(name, epoch));
+    const { ids, labels } = this.#sequence(name, epoch);
     return { tokens: ids.length, supervisedTokens: labels.filter((label) => label !== ignoredLabel).length };
   }
 
@@ -219,13 +176,12 @@ export class SampleSource {
    * @throws InputError `QUESTION_MISSING` of a sample that brings none, and those of `questionText`
    */
   questionOf(name: string, type: AnswerType): string {
-    return this.#questionOf(this.record(name), type);
+    return this.#texts.question(this.record(name), type);
   }
 
   /** Tokens of the answer that says `content`, and of what ends it: those that training would supervise. */
   answerTokens(type: AnswerType, content: string): number[] {
-    const { tokenizer, format } = this.#options;
-    return encodeAnswer(tokenizer, format.answer(type, content), format.end);
+    return this.#texts.answerTokens(type, content);
   }
 
   /**
@@ -242,7 +198,7 @@ export class SampleSource {
     { epoch, step, beside = [] }: BatchPlace,
   ): Promise<TrainingBatch> {
     const { seed } = this.#options;
-    const samples = names.map((name) => ({ name, sequence: this.#sequence(name, this.task(name, epoch)) }));
+    const samples = names.map((name) => ({ name, sequence: this.#sequence(name, epoch) }));
     const features = await this.#features(names);
     const dropout = step !== undefined && { dropout: { seed, step } };
     const atLeast = this.#largest(beside, epoch);
@@ -268,10 +224,8 @@ export class SampleSource {
    * @param question the same for all, or that of each by its name
    */
   async loadPrompts(names: readonly string[], question: Question): Promise<PromptBatch> {
-    const { format, tokenizer } = this.#options;
-    const before = format.begin.asking && tokenizer.bosId !== undefined ? [tokenizer.bosId] : [];
     const asked = typeof question === 'string' ? () => question : question;
-    const prompts = names.map((name) => [...before, ...this.#prompt(this.record(name), asked(name))]);
+    const prompts = names.map((name) => this.#texts.promptToAnswer(this.record(name), asked(name)));
     return collatePrompts(prompts, await this.#features(names), this.#options);
   }
 
@@ -290,61 +244,9 @@ export class SampleSource {
     return features;
   }
 
-  #asked(record: SampleRecord, type: AnswerType): SampleTask {
-    const answer = this.#options.format.answer(type, answerContent(type, record)!);
-    return { type, question: this.#questionOf(record, type), answer };
-  }
-
-  #questionOf({ name, question }: SampleRecord, type: AnswerType): string {
-    if (type !== 'own') return questionText(type, this.#space);
-    if (question !== undefined) return question;
-    throw new InputError(
-      'QUESTION_MISSING',
-      `Sample "${name}" has no question of its own; give it a "question", or ask all samples the same.`,
-    );
-  }
-
-  #prompt(record: SampleRecord, question: string): number[] {
-    const { model, tokenizer, format } = this.#options;
-    const text = format.prompt(record.subtitle ?? '', question);
-    const ids = encodePrompt(tokenizer, text, placeholderRuns(model, tokenizer.placeholderIds), record.name);
-    // Without a token before it, the first one of the answer could not be predicted.
-    if (ids.length === 0) {
-      throw new InputError(
-        'PROMPT_EMPTY',
-        `Sample "${record.name}" has an empty prompt: its subtitle is empty and the template adds nothing.`,
-      );
-    }
-    return ids;
-  }
-
-  #sequence(name: string, { question, answer }: SampleTask): TrainingSequence {
-    const { tokenizer, maxLength, format } = this.#options;
-    const prompt = this.#prompt(this.record(name), question);
-    const { begin, end } = format;
-    return buildTrainingSequence(tokenizer, prompt, answer, { maxLength, name, begin: begin.training, end });
-  }
-
-  /** Faults of a record's texts, for every answer that may be drawn. */
-  #textFaults(record: SampleRecord): string[] {
-    const { labelType } = this.#options;
-    const types = labelType === null ? [] : answerTypesOf(labelType, record);
-    if (labelType !== null && types.length === 0) {
-      const wanted = answersOf[labelType] ?? labelType;
-      return [
-        `${record.origin}: sample "${record.name}" has no answer for data.labelType "${labelType}" (${wanted})`,
-      ];
-    }
-    const faults = types.map((type) => {
-      try {
-        this.#sequence(record.name, this.#asked(record, type));
-        return [];
-      } catch (error) {
-        if (error instanceof InputError) return [`${record.origin}: ${error.message}`];
-        throw error;
-      }
-    });
-    return [...new Set(faults.flat())];
+  #sequence(name: string, epoch: number): TrainingSequence {
+    const record = this.record(name);
+    return this.#texts.sequence(record, this.#texts.task(record, epoch));
   }
 
   /** Fails with all faults, or takes the bad samples out and says so, as far as the limit allows. */

@@ -151,6 +151,11 @@ function tokenText(value: unknown): string | undefined {
   return undefined;
 }
 
+/** A token of `added_tokens` in `tokenizer.json`, found wherever its text stands. */
+export const addedToken = (id: number, content: string, special = true) => ({
+  ...{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special },
+});
+
 /** Adds the placeholders that are not there, with the next free ids in the published order. */
 function withPlaceholders(json: TokenizerJson): { json: TokenizerJson; length: number } {
   const added = json.added_tokens ?? [];
@@ -162,15 +167,7 @@ function withPlaceholders(json: TokenizerJson): { json: TokenizerJson; length: n
   for (const { id } of added) next = Math.max(next, id + 1);
   const present = new Set(added.map(({ content }) => content));
   const missing = Object.values(placeholders).filter((content) => !present.has(content));
-  const tokens = missing.map((content, i) => ({
-    id: next + i,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  }));
+  const tokens = missing.map((content, i) => addedToken(next + i, content));
   return { json: { ...json, added_tokens: [...added, ...tokens] }, length: next + tokens.length };
 }
 

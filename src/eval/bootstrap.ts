@@ -100,14 +100,13 @@ export function forEachResample(
   use: (counts: Uint32Array) => void,
 ): void {
   const key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0] as const;
-  const block = new Uint32Array(2);
+  const words = new Uint32Array(n + (n % 2));
+  const samplesPerWord = n / 2 ** 32;
   const counts = new Uint32Array(n);
   for (let resample = 0; resample < resamples; resample++) {
+    threefry2x32(key, 0, resample, words);
     counts.fill(0);
-    for (let draw = 0; draw < n; draw++) {
-      if (draw % 2 === 0) threefry2x32(key, draw, resample, block);
-      counts[Math.floor((block[draw % 2]! / 2 ** 32) * n)]!++;
-    }
+    for (let draw = 0; draw < n; draw++) counts[Math.floor(words[draw]! * samplesPerWord)]!++;
     use(counts);
   }
 }

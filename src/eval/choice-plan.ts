@@ -1,8 +1,8 @@
 import { inputMode } from '../../model/modes.ts';
-import { recordsLocation } from '../../train/configured.ts';
-import type { Config, LabelType } from '../config/schema.ts';
+import type { LabelType } from '../config/data.ts';
+import type { Config } from '../config/schema.ts';
 import { type AnswerSpace, type AnswerType, answerContent } from '../data/prompts.ts';
-import { answerSpaceOf, readRecords, splitRecords } from '../data/read-records.ts';
+import { answerSpaceOf, readRecords, recordsLocation, splitRecords } from '../data/read-records.ts';
 import { findFileFaults, listFaults, type SampleRecord } from '../data/records.ts';
 import { InputError } from '../errors.ts';
 

@@ -1,10 +1,9 @@
 import { greedyToken } from '../../model/generation.ts';
 import { inputMode } from '../../model/modes.ts';
-import { recordsLocation } from '../../train/configured.ts';
 import type { Config } from '../config/schema.ts';
 import { readManifest } from '../data/manifest.ts';
 import { decodeAudio } from '../data/media/audio.ts';
-import { readRecords, splitRecords } from '../data/read-records.ts';
+import { readRecords, recordsLocation, splitRecords } from '../data/read-records.ts';
 import { featureSources, type SampleRecord } from '../data/records.ts';
 import { onnxruntimeVersion } from '../engine/onnxruntime/user-model.ts';
 import type { Engine, HostTensorMap } from '../engine/types.ts';

@@ -1,4 +1,4 @@
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 import { formatReference, type ModelReference } from './reference.ts';
 
 /** What the root of a model's repository is expected to hold for us, weights aside. */
@@ -56,11 +56,9 @@ export function selectFiles(
       unmatched.length > 0
         ? `no file that matches ${unmatched.map(({ glob }) => `"${glob}"`).join(' or ')}`
         : 'none of the files that opening a model needs (config.json, safetensors, ...)';
-    const shown = names.slice(0, 12).join(', ');
-    const more = names.length > 12 ? ` and ${names.length - 12} more` : '';
     throw new InputError(
       'HUB_NO_FILES',
-      `${formatReference(reference)} has ${what}. It has: ${shown || 'no files'}${more}. Name files with --include GLOB.`,
+      `${formatReference(reference)} has ${what}. It has: ${firstOf(names, 12) || 'no files'}. Name files with --include GLOB.`,
     );
   }
   const isLast = (name: string) => Number(name === 'config.json');

@@ -1,6 +1,6 @@
 import { fromPeftName } from '../../lora/names.ts';
 import type { AffectGptConfig } from '../../model/affectgpt.ts';
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 import type { SafetensorsEntry } from '../io/safetensors.ts';
 import type { TrainableShapes } from '../runtime/generator.ts';
 
@@ -98,13 +98,9 @@ export function matchTensors(
     if (!tensors.has(name)) faults.push(`missing: ${name} [${shape.join(', ')}]`);
   }
   if (faults.length > 0) {
-    const more = faults.length > faultsShown ? `\n  - and ${faults.length - faultsShown} more` : '';
     throw new InputError(
       'IMPORT_MISMATCH',
-      `The tensors of ${file} do not fit the model of the configuration. Give the one it was trained with (--config, --set; affectgpt config show prints one).${faults
-        .slice(0, faultsShown)
-        .map((fault) => `\n  - ${fault}`)
-        .join('')}${more}`,
+      `The tensors of ${file} do not fit the model of the configuration. Give the one it was trained with (--config, --set; affectgpt config show prints one).\n  - ${firstOf(faults, faultsShown, '\n  - ')}`,
     );
   }
   return { tensors, leftOut };

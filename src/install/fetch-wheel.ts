@@ -111,7 +111,7 @@ function connectionFailure(connection: IndexConnection, error: unknown, host: st
  * @throws InputError `INDEX_NO_PROJECT`, `INDEX_NO_WHEEL` with what it has instead, `INDEX_HASH` where it lists other bytes
  *   under that name, `INDEX_NOT_UNDERSTOOD`, `INDEX_UNREACHABLE`, `INDEX_UNAVAILABLE`, `INDEX_FORBIDDEN`
  */
-export async function findWheel(
+async function findWheel(
   connection: IndexConnection,
   { project, version }: WheelPackage,
   wheel: PinnedWheel,

@@ -191,7 +191,7 @@ export interface Machine {
   readonly glibc: string | undefined;
 }
 
-export function thisMachine(): Machine {
+function thisMachine(): Machine {
   const { platform, arch } = process;
   // Looking up addresses for the report may take seconds.
   const report = process.report as typeof process.report & { excludeNetwork?: boolean };

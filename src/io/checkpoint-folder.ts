@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 import { fileError, readText } from './filesystem.ts';
 import { isJsonObject } from './json.ts';
 import { openSafetensors, type SafetensorsEntry } from './safetensors.ts';
@@ -99,11 +99,9 @@ async function openShards(
     }
   }
   if (faults.length > 0) {
-    const shown = faults.slice(0, faultsShown).map((line) => `\n  - ${line}`);
-    const rest = faults.length > faultsShown ? `\n  - and ${faults.length - faultsShown} more` : '';
     throw new InputError(
       'CHECKPOINT_INCOMPLETE',
-      `The checkpoint in ${folder} is not complete; download what is missing or damaged again:${shown.join('')}${rest}`,
+      `The checkpoint in ${folder} is not complete; download what is missing or damaged again:\n  - ${firstOf(faults, faultsShown, '\n  - ')}`,
     );
   }
   return entries;

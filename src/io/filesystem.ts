@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { InputError } from '../errors.ts';
 
 /** Largest piece of a file that is read or written by one system call (which take less than 2 GiB). */
-export const ioChunkBytes = 64 * 1024 * 1024;
+const ioChunkBytes = 64 * 1024 * 1024;
 
 /** Whether the operating system refused to write for lack of space. */
 export function isDiskFull(error: unknown): boolean {

@@ -6,6 +6,15 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Where a string ends that begins just before `from`: at the first quote after an even number of backslashes. */
+function closingQuote(text: string, from: number): number {
+  for (let quote = text.indexOf('"', from); ; quote = text.indexOf('"', quote + 1)) {
+    let backslashes = 0;
+    while (text[quote - 1 - backslashes] === '\\') backslashes++;
+    if (backslashes % 2 === 0) return quote;
+  }
+}
+
 /**
  * The first key that occurs twice in one object of a JSON text, at any depth; `JSON.parse` keeps the last one
  * without a word.
@@ -26,10 +35,7 @@ export function findDuplicateKey(text: string): string | undefined {
       scopes.pop();
     } else if (character === '"') {
       const start = position;
-      position++;
-      while (text[position] !== '"') {
-        position += text[position] === '\\' ? 2 : 1;
-      }
+      position = closingQuote(text, start + 1);
       isKey.lastIndex = position + 1;
       const scope = scopes.at(-1);
       if (scope !== undefined && isKey.test(text)) {

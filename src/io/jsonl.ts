@@ -283,3 +283,12 @@ export class JsonlWriter {
     return this.#file.close();
   }
 }
+
+/** The text of a JSON Lines file. */
+export const jsonLines = (rows: readonly object[]): string =>
+  rows
+    .map(
+      (row) => `${JSON.stringify(row)}
+`,
+    )
+    .join('');

@@ -54,6 +54,16 @@ export async function openRun(folder: string, set: readonly string[] = []): Prom
   return { config, checkpoint: await namedCheckpoint(run, isName ? basename(folder) : 'latest') };
 }
 
+/**
+ * The checkpoint of the same run that its validations found the best.
+ * @param checkpoint folder of one
+ * @returns its name, which may be that of the given one; undefined where nothing was validated
+ */
+export async function bestCheckpointName(checkpoint: string): Promise<string | undefined> {
+  const file = join(dirname(resolve(checkpoint)), 'best');
+  return existsSync(file) ? (await readFile(file, 'utf8')).trim() : undefined;
+}
+
 /** Several checkpoints of one run. */
 export interface OpenedCheckpoints {
   readonly config: Config;

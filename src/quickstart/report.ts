@@ -26,7 +26,7 @@ export interface ShownClip extends Judged {
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** The rows of the closing table: who was asked, and how often it was right. */
-export function resultRows({ evaluated, shuffled, chance }: QuickstartResult): [string, number][] {
+function resultRows({ evaluated, shuffled, chance }: QuickstartResult): [string, number][] {
   const rows = Object.entries(variants).map(([name, { title }]): [string, number] => [
     title,
     evaluated[name as VariantName].accuracy,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../io/atomic.ts';
 import { sha256File } from '../io/checksum.ts';
 import { readText } from '../io/filesystem.ts';
+import { jsonLines } from '../io/jsonl.ts';
 import type { KeptParts } from './kept-parts.ts';
 import { pretrainAudioEncoder, pretrainVisualEncoder } from './pretrain-encoders.ts';
 import { Random } from './random.ts';
@@ -43,7 +44,7 @@ export async function makeSweepParts(
       .map((line) => JSON.parse(line) as Row);
     const changed = withWrongDescriptions(rows, seed);
     for (const [i, name] of names.entries()) {
-      const text = changed[name].map((row) => `${JSON.stringify(row)}\n`).join('');
+      const text = jsonLines(changed[name]);
       await writeFileAtomic(join(folder, places[i]!), text);
     }
   });

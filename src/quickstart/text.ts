@@ -15,7 +15,7 @@ export const SYNONYMS: Readonly<Record<Emotion, readonly string[]>> = {
 
 const SUBJECTS = ['I', 'We', 'You', 'They', 'He', 'She'];
 const VERBS = ['talked about', 'asked about', 'heard about', 'looked for', 'thought of', 'wrote about'];
-export const TOPICS = [
+const TOPICS = [
   'train',
   'dinner',
   'garden',

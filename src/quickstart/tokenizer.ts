@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { placeholders, stopText } from '../data/prompts.ts';
+import { addedToken } from '../data/tokenizer.ts';
 import { writeFileAtomic } from '../io/atomic.ts';
 
 /** As Qwen2 splits text into words before merging: contractions, words, single digits, punctuation, spaces. */
@@ -48,15 +49,7 @@ export function trainTokenizer(texts: Iterable<string>, vocabularySize = 1024): 
   for (const symbol of [...alphabet].sort()) vocabulary[symbol] = Object.keys(vocabulary).length;
   for (const [left, right] of merges) vocabulary[left + right] ??= Object.keys(vocabulary).length;
   const first = Object.keys(vocabulary).length;
-  const addedTokens = added.map((content, i) => ({
-    id: first + i,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: !TAGS.includes(content),
-  }));
+  const addedTokens = added.map((content, i) => addedToken(first + i, content, !TAGS.includes(content)));
   return {
     tokenizer: tokenizerFile(vocabulary, merges, addedTokens),
     config: configFile(addedTokens),
@@ -78,15 +71,7 @@ interface Word {
   count: number;
 }
 
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly single_word: boolean;
-  readonly lstrip: boolean;
-  readonly rstrip: boolean;
-  readonly normalized: boolean;
-  readonly special: boolean;
-}
+type AddedToken = ReturnType<typeof addedToken>;
 
 /** GPT-2's printable stand-in for every byte, by byte value. */
 function byteAlphabet(): string[] {

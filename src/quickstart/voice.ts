@@ -5,7 +5,7 @@ import { glottalPulse, Resonator, SAMPLE_RATE } from './vocal-tract.ts';
 export { SAMPLE_RATE } from './vocal-tract.ts';
 
 /** Samples between two frames of the tracks: a HuBERT feature extractor makes one vector every 320 samples. */
-export const TRACK_HOP = 320;
+const TRACK_HOP = 320;
 
 /** Who is heard. */
 export interface VoiceIdentity {

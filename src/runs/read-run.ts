@@ -4,6 +4,7 @@ import { readBest } from '../../train/checkpoint-folders.ts';
 import { type Environment, readEnvironments } from '../../train/environment.ts';
 import type { MetricsLine } from '../../train/metrics.ts';
 import type { RunStatus } from '../../train/run-status.ts';
+import type { SkippedSample } from '../data/source.ts';
 import { InputError } from '../errors.ts';
 import { readText } from '../io/filesystem.ts';
 import { isJsonObject } from '../io/json.ts';
@@ -26,12 +27,6 @@ import {
 } from './run-files.ts';
 import { readSavedConfig, type SavedConfig, savedValue } from './saved-config.ts';
 
-/** A sample that was left out. */
-export interface Skipped {
-  readonly name: string;
-  readonly reasons: readonly string[];
-}
-
 /** Everything that the folder of a run tells. */
 export interface RunRecord {
   readonly folder: string;
@@ -46,7 +41,7 @@ export interface RunRecord {
   readonly config: SavedConfig | undefined;
   /** Names of the samples that it was told to train on; undefined where it is not noted. */
   readonly samples: readonly string[] | undefined;
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly SkippedSample[];
   /** Lines of `log.txt` that are no lines of progress. */
   readonly notes: readonly string[];
   readonly checkpoints: readonly StoredCheckpoint[];

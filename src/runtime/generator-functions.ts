@@ -6,7 +6,6 @@ import {
   modalityTokens,
 } from '../../model/affectgpt.ts';
 import { decoderForward, embedTokens, logits } from '../../model/decoder.ts';
-import { gatherRows } from '../../model/loss.ts';
 import { splice } from '../../model/splice.ts';
 import { Parameters } from '../engine/parameters.ts';
 import type { CompileOptions, InputSpec, TensorFunction } from '../engine/types.ts';
@@ -95,13 +94,15 @@ export function decoderFunction({ config, trainable, weights }: GeneratorModel):
         attentionBias: inputs.attentionBias!,
         adapter: adapterContext(config),
         past: layers.map((layer) => ({ key: inputs[`key.${layer}`]!, value: inputs[`value.${layer}`]! })),
+        rows: inputs.scoredRows!,
       });
-      const scores = logits(parameters, config.decoder, gatherRows(hidden, inputs.scoredRows!));
       const caches = present.flatMap(({ key, value }, layer) => [
         [`key.${layer}`, key] as const,
         [`value.${layer}`, value] as const,
       ]);
-      return { outputs: { logits: scores, ...Object.fromEntries(caches) } };
+      return {
+        outputs: { logits: logits(parameters, config.decoder, hidden), ...Object.fromEntries(caches) },
+      };
     },
     options: {
       name: 'generate.decoder',

@@ -1,5 +1,6 @@
 import { publishedQformer } from '../../fusion/qformer.ts';
 import type { AffectGptConfig } from '../../model/affectgpt.ts';
+import { decoderParameterCount } from '../../model/decoder.ts';
 import type { Sampling } from '../../model/generation.ts';
 import { inputModes } from '../../model/modes.ts';
 import { collatePrompts } from '../data/collate.ts';
@@ -68,6 +69,8 @@ export class InstructModel {
   readonly #decoder: PretrainedDecoder;
   readonly #tokenizer: PromptTokenizer;
   readonly #template: ChatTemplate;
+  /** Ends a turn: what the template writes there, which `eos_token` need not be. */
+  readonly #turnEnd: number;
   readonly #generator: Generator;
   readonly #config: AffectGptConfig;
   readonly #state: State;
@@ -85,6 +88,8 @@ export class InstructModel {
     this.#decoder = parts.decoder;
     this.#tokenizer = parts.tokenizer;
     this.#template = parts.template;
+    const [turnEnd, ...others] = parts.tokenizer.encode(parts.template.turnEnd);
+    this.#turnEnd = turnEnd === undefined || others.length > 0 ? parts.tokenizer.eosId : turnEnd;
     this.#config = textOnly(parts.decoder);
     this.#generator = new Generator(engine, {
       config: this.#config,
@@ -116,6 +121,11 @@ export class InstructModel {
     return new InstructModel(engine, sha256(JSON.stringify(identity)), { decoder, tokenizer, template });
   }
 
+  /** Number of all its weights. */
+  get parameterCount(): number {
+    return decoderParameterCount(this.#decoder.config);
+  }
+
   /**
    * Token ids of a conversation, up to where the answer begins.
    *
@@ -135,7 +145,13 @@ export class InstructModel {
 
   /** Token ids of an answer as the model would give it, with the token that ends its turn. */
   encodeAnswer(text: string): number[] {
-    return [...this.#encodeText(text), this.#tokenizer.eosId];
+    return [...this.#encodeText(text), this.#turnEnd];
+  }
+
+  /** Token sequences that end an answer. */
+  #ends(): number[][] {
+    const ends = this.#tokenizer.stopSequences('end');
+    return ends.some(([id]) => id === this.#turnEnd) ? ends : [...ends, [this.#turnEnd]];
   }
 
   #encodeText(text: string): number[] {
@@ -155,7 +171,7 @@ export class InstructModel {
     const batch = collatePrompts(prompts, {}, { model: this.#config, tokenizer: this.#tokenizer });
     const sequences = await this.#generator.answer(this.#state, batch, {
       maxNewTokens: settings.maxTokens,
-      stop: this.#tokenizer.stopSequences('end'),
+      stop: this.#ends(),
       sampling: samplingOf(settings),
       random: prompts.map((prompt) => new RandomGenerator(settings.seed).split(prompt.join())),
       padToken: this.#tokenizer.padId,

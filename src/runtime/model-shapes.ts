@@ -1,7 +1,7 @@
 import type { EncoderFiles } from '../../encoders/encoder.ts';
 import { createEncoder } from '../../encoders/registry.ts';
 import type { AffectGptConfig } from '../../model/affectgpt.ts';
-import { type DecoderConfig, parseDecoderConfig } from '../../model/decoder.ts';
+import { type DecoderConfig, decoderParameterCount, parseDecoderConfig } from '../../model/decoder.ts';
 import type { Config } from '../config/schema.ts';
 import { InputError } from '../errors.ts';
 import { describeAffectGpt } from './affectgpt.ts';
@@ -32,6 +32,16 @@ async function decoderShape(name: string): Promise<DecoderConfig | undefined> {
   const folder = findModelFolder(name);
   const json = folder === undefined ? publishedDecoder(name) : await readModelJson(folder, 'config.json');
   return json === undefined ? undefined : parseDecoderConfig(json);
+}
+
+/**
+ * Parameters of a language model, by its `config.json` or the table of published models.
+ * @param name folder, or id of the Hugging Face hub
+ * @returns undefined where nothing tells
+ */
+export async function decoderParameters(name: string): Promise<number | undefined> {
+  const config = await decoderShape(name);
+  return config === undefined ? undefined : decoderParameterCount(config);
 }
 
 async function encoderFiles(type: string, model: string): Promise<EncoderFiles | undefined> {

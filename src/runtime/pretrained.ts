@@ -3,7 +3,7 @@ import { selectEncoderTensors } from '../../encoders/encoder.ts';
 import { createEncoder } from '../../encoders/registry.ts';
 import { type DecoderConfig, decoderTensorShapes, parseDecoderConfig } from '../../model/decoder.ts';
 import type { WeightSource } from '../engine/types.ts';
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 import { openCheckpoint } from '../io/checkpoint-folder.ts';
 import { contentIdentity } from '../io/checksum.ts';
 import { readFloat32, type SafetensorsEntry } from '../io/safetensors.ts';
@@ -66,10 +66,9 @@ export async function openDecoder(folder: string): Promise<PretrainedDecoder> {
     } else weights[name] = await weightSource(entry);
   }
   if (faults.length > 0) {
-    const more = faults.length > faultsShown ? `; and ${faults.length - faultsShown} more` : '';
     throw new InputError(
       'DECODER_WEIGHTS_MISMATCH',
-      `The weights in ${folder} do not fit its config.json: ${faults.slice(0, faultsShown).join('; ')}${more}.`,
+      `The weights in ${folder} do not fit its config.json: ${firstOf(faults, faultsShown, '; ')}.`,
     );
   }
   return { folder, config, weights };

@@ -1,4 +1,4 @@
-import { openModelAndRecords } from '../../train/configured.ts';
+import { openModelAndRecords } from '../../train/model-and-records.ts';
 import { InputError } from '../errors.ts';
 import { planChoices } from '../eval/choice-plan.ts';
 import type { SweepPoint } from './load.ts';

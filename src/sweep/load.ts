@@ -6,7 +6,7 @@ import { mergeLayers } from '../config/merge.ts';
 import { schemaProblems } from '../config/problems.ts';
 import { type Config, configSchema } from '../config/schema.ts';
 import { parseSweepFile, type SweepFile, sweepInvalid, sweepKeys } from '../config/sweep.ts';
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 import {
   type Axis,
   axesOf,
@@ -256,14 +256,13 @@ const pointsNamed = 4;
 
 /** Adds which points have a problem, unless all do. */
 function withPoints(problem: Problem, ids: readonly string[], count: number): Problem {
-  const named = ids.slice(0, pointsNamed).join('; ');
-  const rest = ids.length > pointsNamed ? ` and ${ids.length - pointsNamed} more` : '';
+  const named = firstOf(ids, pointsNamed, '; ');
   const which =
     ids.length === count
       ? count === 1
         ? `point ${named}`
         : `all ${count} points`
-      : `of ${count} points: ${named}${rest}`;
+      : `of ${count} points: ${named}`;
   return { ...problem, message: `${problem.message} (${which})` };
 }
 

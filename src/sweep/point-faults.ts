@@ -1,4 +1,4 @@
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 
 /** Points that are named of those that a fault concerns. */
 const named = 3;
@@ -34,8 +34,6 @@ export class PointFaults {
   }
 
   #concerns(ids: readonly string[]): string {
-    const more = ids.length - named;
-    const list = ids.slice(0, named).join('; ') + (more > 0 ? `; and ${more} more` : '');
-    return `concerns ${ids.length} of ${this.#total} points: ${list}`;
+    return `concerns ${ids.length} of ${this.#total} points: ${firstOf(ids, named, '; ')}`;
   }
 }

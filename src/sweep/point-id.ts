@@ -15,7 +15,7 @@ export const valueText = (value: unknown): string =>
  * A value as part of a file name. One that has other signs than letters, digits, `.`, `_` and `-`, or is long, gets a
  * short hash, so that different values never look the same.
  */
-export function valueSlug(value: unknown): string {
+function valueSlug(value: unknown): string {
   const text = valueText(value);
   const slug = text.replaceAll(/[^A-Za-z0-9._-]+/g, '-').slice(0, longestValue);
   return slug === text ? slug : `${slug}~${shortHash(text)}`;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileError } from '../io/filesystem.ts';
 
 /** File in the folder of a point: what its processes say. */
-export const pointOutputName = 'output.txt';
+const pointOutputName = 'output.txt';
 
 /** A program and the arguments before those of a command. */
 export type Program = readonly [string, ...string[]];

@@ -150,5 +150,3 @@ export const publishedTables = {
     ],
   },
 } as const satisfies Readonly<Record<string, PublishedTable>>;
-
-export type PublishedTableName = keyof typeof publishedTables;

@@ -6,7 +6,7 @@ import { isPlain } from '../config/layer.ts';
 import { loadConfig } from '../config/load.ts';
 import { packageVersion } from '../config/package-folder.ts';
 import { renderConfig } from '../config/save.ts';
-import { InputError } from '../errors.ts';
+import { firstOf, InputError } from '../errors.ts';
 import { writeFileAtomic } from '../io/atomic.ts';
 import { fileError, readText } from '../io/filesystem.ts';
 import { pointsFolder, type Sweep, type SweepPoint } from './load.ts';
@@ -16,9 +16,9 @@ export const pointConfigName = 'point.yaml';
 /** File in the folder of a point: commands that follow its training, as JSON. */
 export const afterName = 'after.json';
 /** File in the folder of a sweep: the sweep file as it was given last. */
-export const sweepName = 'sweep.yaml';
+const sweepName = 'sweep.yaml';
 /** File in the folder of a sweep: its points. */
-export const pointsName = 'points.json';
+const pointsName = 'points.json';
 
 const format = 'affectgpt-sweep';
 const pointEntry = z.object({
@@ -42,7 +42,7 @@ export type SavedPoints = z.infer<typeof pointsSchema>;
  * `points.json` of a sweep's folder; undefined where there is none.
  * @throws InputError `SWEEP_FOLDER_INVALID`
  */
-export async function readPoints(output: string): Promise<SavedPoints | undefined> {
+async function readPoints(output: string): Promise<SavedPoints | undefined> {
   const path = join(output, pointsName);
   if (!existsSync(path)) return undefined;
   try {
@@ -119,10 +119,9 @@ export async function checkSnapshot({
     if (change !== undefined) changes.push(change);
   }
   if (changes.length > 0) {
-    const rest = changes.length > changesShown ? `\n  and ${changes.length - changesShown} more` : '';
     throw new InputError(
       'SWEEP_POINTS_CHANGED',
-      `${label} asks for other trainings than those in ${output}, under the same names:\n  ${changes.slice(0, changesShown).join('\n  ')}${rest}\nSet it as it was, or give another output. (New values of an axis, new axes and new seeds make new points and are welcome.)`,
+      `${label} asks for other trainings than those in ${output}, under the same names:\n  ${firstOf(changes, changesShown, '\n  ')}\nSet it as it was, or give another output. (New values of an axis, new axes and new seeds make new points and are welcome.)`,
     );
   }
   return saved;

@@ -7,7 +7,7 @@ import type { Difference, PointResult, SettingResult, Summary, SweepResults } fr
 import { fewestPairs } from './statistics.ts';
 
 /** Whether a figure is a fraction, shown as percent: scores are, losses and numbers of other files are not. */
-export const isFraction = ({ source, name }: Metric): boolean =>
+const isFraction = ({ source, name }: Metric): boolean =>
   source.from === 'evaluation' ||
   source.from === 'mer-unibench' ||
   (source.from === 'validation' && !/\.loss$/.test(name));
@@ -60,11 +60,11 @@ export function settingsTable({ metrics, columns, settings, sweep }: SweepResult
 const signed = (metric: Metric, value: number): string => `${value > 0 ? '+' : ''}${figure(metric, value)}`;
 
 /** `p = 0.031 (6 seeds)`; a dash where so few pairs can show nothing. */
-export const seedsText = ({ seeds: { pValue, pairs } }: Difference): string =>
+const seedsText = ({ seeds: { pValue, pairs } }: Difference): string =>
   pValue === null ? `${none} (${pairs})` : `${pValue.toFixed(3)} (${pairs})`;
 
 /** `0.012 [0.10, 2.40]` */
-export function samplesText(metric: Metric, { samples }: Difference): string {
+function samplesText(metric: Metric, { samples }: Difference): string {
   if (samples === undefined) return none;
   const { pValue, interval } = samples;
   return `${pValue.toFixed(3)} [${signed(metric, interval.low)}, ${signed(metric, interval.high)}]`;

@@ -33,7 +33,7 @@ const meaning =
   'Mean ± sample standard deviation over seeds; the best mean of each column is bold. train.loss is the mean of the last tenth of the logged steps.';
 
 /** `results.md` */
-export function resultsMarkdown(results: SweepResults): string {
+function resultsMarkdown(results: SweepResults): string {
   const { sweep } = results;
   const differences = differencesTable(results);
   const faults = faultLines(results);
@@ -65,7 +65,7 @@ export function resultsText(results: SweepResults): string {
 const curvesAtOnce = 4;
 
 /** The mean loss over the seeds of a setting, at the steps that all of them have logged. */
-export function meanLosses({ points }: SettingResult): [number, number][] {
+function meanLosses({ points }: SettingResult): [number, number][] {
   const runs = points.filter(({ losses }) => losses.length > 0).map(({ losses }) => new Map(losses));
   const [first, ...others] = runs;
   if (first === undefined) return [];
@@ -138,7 +138,7 @@ const style = `
   pre { white-space: pre-wrap; background: var(--panel); border: 1px solid var(--rule); padding: 0.6rem 1rem; }${lineChartStyle}${heatMapStyle}${parallelCoordinatesStyle}`;
 
 /** `results.html`: one page without scripts or anything from elsewhere. */
-export function resultsHtml(results: SweepResults): string {
+function resultsHtml(results: SweepResults): string {
   const { sweep } = results;
   const differences = differencesTable(results);
   const faults = faultLines(results);

@@ -1,23 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { main } from '../../src/cli/main.ts';
-
-const written = { out: '', err: '' };
-
-beforeEach(() => {
-  Object.assign(written, { out: '', err: '' });
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    written.out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    written.err += String(text);
-    return true;
-  });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+import { run, succeed } from '../support/command-output.ts';
 
 const positive = z.number().positive();
 
@@ -50,9 +33,9 @@ describe('affectgpt bench', () => {
       '--json',
       '--profile',
     ];
-    expect(await main(argv)).toBe(0);
-    expect(written.out).toMatch(/^\{.*\}\n$/);
-    const result = contract.parse(JSON.parse(written.out));
+    const { out } = await succeed(...argv);
+    expect(out).toMatch(/^\{.*\}\n$/);
+    const result = contract.parse(JSON.parse(out));
     expect(Object.keys(result).slice(0, 11)).toEqual(Object.keys(contract.shape));
     expect(result.min_ms).toBeLessThanOrEqual(result.median_ms);
     expect(result.tokens_per_s).toBeCloseTo((384 * 1000) / result.median_ms, 1);
@@ -76,8 +59,9 @@ describe('affectgpt bench', () => {
     [['bench', 'train-step', '--encoder', 'clip'], 'encoder'],
     [['bench', 'encode', '--profile', '--engine', 'wasm'], '--profile needs the engine onnxruntime'],
   ])('%j is a wrong command line', async (argv, message) => {
-    expect(await main(argv)).toBe(2);
-    expect(written.err).toContain('error[USAGE]');
-    expect(written.err).toContain(message);
+    const { exitCode, err } = await run(...argv);
+    expect(exitCode).toBe(2);
+    expect(err).toContain('error[USAGE]');
+    expect(err).toContain(message);
   });
 });

@@ -1,13 +1,13 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type CompileForReport, missedTargets } from '../../src/bench/compile-for.ts';
 import { formatCompileFor } from '../../src/bench/compile-for-format.ts';
 import { assumptions, forecastStep, type StepForecast } from '../../src/bench/step-forecast.ts';
-import { main } from '../../src/cli/main.ts';
 import { gpuTargets } from '../../src/engine/xla/gpu-targets.ts';
 import type { Kernel } from '../../src/engine/xla/optimized-hlo.ts';
+import { run, succeed } from '../support/command-output.ts';
 import { hasCudaCompiler } from '../support/cuda-compiler.ts';
 
 const gpu = gpuTargets.h100;
@@ -72,20 +72,7 @@ describe('a forecast', () => {
   });
 });
 
-const written = { out: '', err: '' };
-beforeEach(() => {
-  Object.assign(written, { out: '', err: '' });
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    written.out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    written.err += String(text);
-    return true;
-  });
-});
 afterEach(() => {
-  vi.restoreAllMocks();
   vi.unstubAllEnvs();
 });
 
@@ -96,15 +83,17 @@ describe('affectgpt bench --compile-for', () => {
     [['--compile-for', 'h100', '--config', 'quickstart.yaml', '--tokens', '0'], '--tokens is a whole number'],
     [['train-step', '--tokens', '5'], 'Unknown argument: tokens'],
   ])('%j is a wrong command line', async (argv, message) => {
-    expect(await main(['bench', ...argv])).toBe(2);
-    expect(written.err).toContain(message);
+    const { exitCode, err } = await run('bench', ...argv);
+    expect(exitCode).toBe(2);
+    expect(err).toContain(message);
   });
 
   it('says how to get the plugin where it is missing', async () => {
     for (const name of ['AFFECTGPT_XLA_PLUGIN', 'VIRTUAL_ENV', 'CONDA_PREFIX']) vi.stubEnv(name, '');
     vi.stubEnv('AFFECTGPT_ENGINES', join(tmpdir(), 'no-engines-here'));
-    expect(await main(['bench', '--compile-for', 'a100', '--config', 'prefusion-attn.yaml'])).toBe(4);
-    expect(written.err).toMatch(/ENGINE_PLUGIN_MISSING.*affectgpt engine install xla-cuda13/s);
+    const { exitCode, err } = await run('bench', '--compile-for', 'a100', '--config', 'prefusion-attn.yaml');
+    expect(exitCode).toBe(4);
+    expect(err).toMatch(/ENGINE_PLUGIN_MISSING.*affectgpt engine install xla-cuda13/s);
   });
 });
 
@@ -124,8 +113,8 @@ describe.skipIf(!hasCudaCompiler)('a model from its config.json alone', () => {
     const argv = ['bench', '--compile-for', 'h100', '--config', 'prefusion-attn.yaml', '--json'];
     const sizes = ['--batch', '2', '--tokens', '256', '--supervised', '32'];
     const set = ['--set', `model.llm=${folder}`, '--set', 'lora.targets=[q_proj, down_proj]'];
-    expect(await main([...argv, ...sizes, ...set]), written.err).toBe(0);
-    const report = JSON.parse(written.out) as CompileForReport;
+    const { out } = await succeed(...argv, ...sizes, ...set);
+    const report = JSON.parse(out) as CompileForReport;
     expect(report).toMatchObject({
       ...{ kind: 'forecast, compiled without a device', layers: 3, targets: null, missed: [] },
       sizes: { batch: 2, tokens: 256, supervised: 32 },

@@ -6,7 +6,7 @@ import { inputMode } from '../../model/modes.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { decodeAudio } from '../../src/data/media/audio.ts';
 import { decodeFrames } from '../../src/data/media/frames.ts';
-import { readRecords, splitRecords } from '../../src/data/read-records.ts';
+import { readRecords, recordsLocation, splitRecords } from '../../src/data/read-records.ts';
 import type { SampleRecord } from '../../src/data/records.ts';
 import { createEngine } from '../../src/engine/engines.ts';
 import { CheckError, InputError } from '../../src/errors.ts';
@@ -19,7 +19,6 @@ import { defaultQuestion } from '../../src/predict/question.ts';
 import { readEmotion } from '../../src/quickstart/text.ts';
 import { markdownTable, percent } from '../../src/report/table.ts';
 import { openAffectGpt } from '../../src/runtime/affectgpt.ts';
-import { recordsLocation } from '../../train/configured.ts';
 
 /** What is asked of an export. */
 const bounds = { logitDifference: 1e-4, accuracyFall: 0.03 } as const;

@@ -1,11 +1,13 @@
-import { appendFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { appendFileSync, cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { MmlaReport } from '../../src/data/mmla/findings.ts';
 import { commandInFolder } from '../support/command-output.ts';
+import { fixturePath } from '../support/fixture.ts';
+import { swiftRow, writeReleasedTask } from '../support/mmla-files.ts';
+import { writeBelow } from '../support/temporary-folder.ts';
 
-const fixtures = fileURLToPath(new URL('../fixtures/mmla', import.meta.url));
+const fixtures = fixturePath('mmla');
 const command = commandInFolder('data', () => ({}));
 
 const check = (...argv: string[]) =>
@@ -24,24 +26,18 @@ async function checkJson(...argv: string[]) {
 
 const at = (...parts: string[]) => join(command.folder, ...parts);
 
-function lay(file: string, content: string | Buffer): void {
-  mkdirSync(dirname(at(file)), { recursive: true });
-  writeFileSync(at(file), content);
-}
-
-const splits = ['train', 'dev', 'test'] as const;
+const lay = (file: string, content: string) => writeBelow(command.folder, file, content);
 
 /** Tables of the released set with so many rows. */
-function layTables(folder: string, column: string, labels: string[], counts: readonly number[]): void {
-  splits.forEach((split, i) => {
-    const rows = Array.from(
+function layTables(key: string, labels: string[], counts: readonly number[]): void {
+  const rows = (i: number) =>
+    Array.from(
       { length: counts[i]! },
       (_, row) => `${i}_${row}\tWords ${i} ${row}\t${labels[row % labels.length]}`,
     );
-    lay(`${folder}/${split}.tsv`, `${['id\tutterance\t'.concat(column), ...rows].join('\n')}\n`);
-  });
+  writeReleasedTask(command.folder, key, { train: rows(0), dev: rows(1), test: rows(2) });
 }
-const layMustard = () => layTables('MUStARD', 'speaking_style', ['sincere', 'sarcastic'], [414, 138, 138]);
+const layMustard = () => layTables('MUStARD', ['sincere', 'sarcastic'], [414, 138, 138]);
 
 describe('data check --benchmark mmla', () => {
   it('is content with what is whole', async () => {
@@ -69,13 +65,13 @@ describe('data check --benchmark mmla', () => {
   });
 
   it('takes known other counts for what they are', async () => {
-    layTables('CH-SIMSv2.0', 'sentiment', ['neutral', 'positive', 'negative'], [2713, 644, 1034]);
+    layTables('Ch-sims', ['neutral', 'positive', 'negative'], [2713, 644, 1034]);
     const { exitCode, report } = await checkJson('--task', 'Ch-sims', '--text-only');
     expect(exitCode).toBe(0);
     const { findings } = report.tasks[0]!;
     expect(findings.map(({ part, needed }) => [part, needed])).toEqual(Array(3).fill(['count', false]));
     expect(findings[0]!.message).toMatch(/train has 2713 .*2722 .*known: .*ms-swift/);
-    layTables('CH-SIMSv2.0', 'sentiment', ['neutral'], [2712, 647, 1031]);
+    layTables('Ch-sims', ['neutral'], [2712, 647, 1031]);
     const other = await checkJson('--task', 'Ch-sims', '--text-only');
     expect(other.exitCode).toBe(1);
     expect(other.report.tasks[0]!.findings).toMatchObject([{ part: 'count', needed: true }]);
@@ -108,11 +104,7 @@ describe('data check --benchmark mmla', () => {
     cpSync(join(fixtures, 'swift/MUStARD'), at('MUStARD'), { recursive: true });
     cpSync(join(fixtures, 'swift/MELD'), at('MELD'), { recursive: true });
     const row = (number: string, label: string, words = 'Words') =>
-      JSON.stringify({
-        query: `You are presented with a video in which the speaker says: ${words} Based on the text, video, and audio content, what is the speaking_style of this speaker?\nThe candidate labels for speaking_style are: [sincere, sarcastic]. Respond in the format: 'speaking_style: [label]'. Only one label should be provided.`,
-        response: `speaking_style: ${label}`,
-        videos: [`/mnt/x/Datasets/MUStARD/video/MUStARD_${number}.mp4`],
-      });
+      JSON.stringify(swiftRow('MUStARD', words, label, `MUStARD_${number}`));
     // After 12 rows: an unknown label, a sample of train, bytes that are no UTF-8, the same sample twice.
     appendFileSync(at('MUStARD/test.jsonl'), `${row('9_1', 'ironic')}\n${row('1_0', 'sincere')}\n`);
     appendFileSync(

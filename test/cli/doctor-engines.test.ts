@@ -1,11 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Finding } from '../../src/cli/doctor.ts';
-import { main } from '../../src/cli/main.ts';
+import { run } from '../support/command-output.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-let folder: string;
+const folder = folderForFile();
 
 /** Puts something in the place of an installed engine. */
 function pretend(name: string, library: Buffer): void {
@@ -16,29 +16,16 @@ function pretend(name: string, library: Buffer): void {
   writeFileSync(join(place, 'installed.json'), JSON.stringify(noted));
 }
 
-async function doctor(...options: string[]): Promise<{ exitCode: number; out: string }> {
-  let out = '';
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-  return { exitCode: await main(['doctor', ...options]), out };
-}
+const doctor = (...options: string[]) => run('doctor', ...options);
 
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'affectgpt-doctor-'));
-});
 beforeEach(() => {
   vi.stubEnv('AFFECTGPT_ENGINES', folder);
   for (const name of ['AFFECTGPT_XLA_PLUGIN', 'AFFECTGPT_OPENVINO', 'VIRTUAL_ENV', 'CONDA_PREFIX'])
     vi.stubEnv(name, '');
 });
 afterEach(() => {
-  vi.restoreAllMocks();
   vi.unstubAllEnvs();
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('doctor', () => {
   it('tries what is here, and names the command for what is not', async () => {

@@ -1,36 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { describeFailure } from '../../src/cli/errors.ts';
-import { main } from '../../src/cli/main.ts';
 import { EngineError } from '../../src/errors.ts';
 import { folderWith } from '../config/files.ts';
-
-const written = { out: '', err: '' };
-
-/** Runs one command line; output and exit code. */
-async function run(...argv: string[]) {
-  written.out = '';
-  written.err = '';
-  const exitCode = await main(argv);
-  return { exitCode, ...written };
-}
-
-beforeEach(() => {
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    written.out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    written.err += String(text);
-    return true;
-  });
-  vi.spyOn(console, 'log').mockImplementation((text) => {
-    written.out += `${text}\n`;
-  });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+import { run } from '../support/command-output.ts';
 
 describe('usage', () => {
   it('--help and --version', async () => {

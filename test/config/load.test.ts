@@ -139,6 +139,17 @@ describe('errors', () => {
     expect(message).toContain('data: neither "dataset" (a registry key) nor "manifest"');
   });
 
+  it('say where a map in braces lacks a space', () => {
+    const message = messageOf({ 'main.yaml': MINIMAL }, [
+      'data.dataset=mmla',
+      'data.labelType=own',
+      'data.mmla.weights={MUStARD:2}',
+    ]);
+    expect(message).toContain(
+      'data.mmla.weights.MUStARD:2: unknown key; a value stands behind a colon and a space: {key: value}',
+    );
+  });
+
   it('name every place looked at when there is no such file', () => {
     const folder = folderWith({});
     const error = inputError(() => loadConfig({ config: 'nothing', folder }));

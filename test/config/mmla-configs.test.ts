@@ -3,8 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { PLACEHOLDERS_OF_INPUTS, renderTemplate } from '../../src/config/template.ts';
 import { mmlaTaskKeys, mmlaTasks } from '../../src/data/mmla/tasks.ts';
-import { readRecords, splitRecords } from '../../src/data/read-records.ts';
-import { recordsLocation } from '../../train/configured.ts';
+import { readRecords, recordsLocation, splitRecords } from '../../src/data/read-records.ts';
 import { forecastFromShapes } from '../../train/dry-run/forecast.ts';
 import { withSteps } from '../../train/epochs.ts';
 import { planValidation } from '../../train/validation/plan.ts';
@@ -33,7 +32,7 @@ describe('the configurations of MMLA', () => {
   });
 
   it.each(names)('%s can be run as its head says', (name) => {
-    const commands = headOf(name).flatMap((line) => /^# (affectgpt .*)$/.exec(line)?.[1] ?? []);
+    const commands = headOf(name).flatMap((line) => /^# (affectgpt train .*)$/.exec(line)?.[1] ?? []);
     expect(commands.length).toBeGreaterThan(0);
     const outputs = commands.map((command) => {
       const [program, action, option, file, ...rest] = wordsOf(command);
@@ -46,6 +45,18 @@ describe('the configurations of MMLA', () => {
     });
     expect(outputs[0]).toBe(`runs/${name}`);
     expect(new Set(outputs).size).toBe(outputs.length);
+  });
+
+  it('say how all tasks are evaluated after training on them', () => {
+    const others = headOf('mmla-it').filter((line) => /^# affectgpt (?!train)/.test(line));
+    const { output } = load('mmla-it');
+    expect(others.map((line) => wordsOf(line).slice(2))).toEqual([
+      [
+        ...['eval', 'mmla', '--checkpoint', `${output}/checkpoints/best`],
+        ...['--data-root', '/data/MMLA-Datasets', '--output', `${output}/mmla`],
+      ],
+      ['leaderboard', 'mmla', `${output}/mmla`, '--mode', 'it'],
+    ]);
   });
 
   it.each(mmlaTasks)('train $key alone with the values that the paper has for decoders', (task) => {

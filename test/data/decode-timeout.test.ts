@@ -7,13 +7,12 @@ import { FeatureStore } from '../../src/data/feature-store.ts';
 import { FeatureExtractor } from '../../src/data/features.ts';
 import { startMediaClock } from '../../src/data/media/ffmpeg.ts';
 import { probeMedia } from '../../src/data/media/probe.ts';
-import { makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-let folder: string;
+const folder = folderForFile();
 const path = process.env.PATH;
 /** Programs that hang on every file, and that start another one which holds their output open. */
 beforeAll(async () => {
-  folder = await makeFolder();
   for (const name of ['ffmpeg', 'ffprobe']) {
     const lines = [
       '#!/bin/sh',
@@ -30,7 +29,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   process.env.PATH = path;
-  await removeFolder(folder);
 });
 
 const isAlive = (pid: number): boolean => {

@@ -5,7 +5,7 @@ import type { Waveforms } from '../../encoders/encoder.ts';
 import { FeatureStore } from '../../src/data/feature-store.ts';
 import { type FeatureEncoder, FeatureExtractor } from '../../src/data/features.ts';
 import { fileIdentity } from '../../src/data/file-identity.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { ffmpeg } from './make-media.ts';
 
 it('a file is another one when its bytes, its size, its time or its name differ, wherever it lies', async () => {

@@ -1,23 +1,22 @@
 import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { Frames, Waveforms } from '../../encoders/encoder.ts';
 import { FeatureStore } from '../../src/data/feature-store.ts';
 import type { FeatureEncoder, FeatureOptions } from '../../src/data/features.ts';
 import { FeatureExtractor } from '../../src/data/features.ts';
 import type { FeatureSource } from '../../src/data/records.ts';
-import { makeClip, makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
+import { makeClip } from './make-media.ts';
 
-let folder: string;
+const folder = folderForFile();
 let file: string;
 const record = { name: 'a', origin: 'm.jsonl, row 1' };
 const frame = (): FeatureSource => ({ kind: 'frame', file, column: 'video' });
 const audio = (): FeatureSource => ({ kind: 'audio', file, column: 'video' });
 beforeAll(async () => {
-  folder = await makeFolder();
   file = await makeClip(join(folder, 'clip.mp4'));
 });
-afterAll(() => removeFolder(folder));
 
 /** First byte of each frame, and the count. */
 const visual: FeatureEncoder<Frames> = {

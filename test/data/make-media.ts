@@ -1,12 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findMediaTools } from '../../src/data/media/ffmpeg.ts';
-
-export const makeFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'affectgpt-data-'));
-export const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true });
 
 export async function ffmpeg(...args: string[]): Promise<void> {
   await promisify(execFile)((await findMediaTools()).ffmpeg, ['-nostdin', '-v', 'error', '-y', ...args]);

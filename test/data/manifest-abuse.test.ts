@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { inputMode } from '../../model/modes.ts';
 import { readManifest } from '../../src/data/manifest.ts';
 import { findFileFaults } from '../../src/data/records.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 async function refusal(name: string, text: string): Promise<Error & { code: string }> {
   const path = join(await temporaryFolder(), name);

@@ -1,20 +1,19 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { audioClips, clipSamples, decodeAudio } from '../../src/data/media/audio.ts';
 import { decodeFrames, frameSize } from '../../src/data/media/frames.ts';
 import { probeMedia } from '../../src/data/media/probe.ts';
-import { ffmpeg, frameNumber, makeClip, makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
+import { ffmpeg, frameNumber, makeClip } from './make-media.ts';
 
 const frameBytes = frameSize * frameSize * 3;
 
-let folder: string;
+const folder = folderForFile();
 const at = (name: string): string => join(folder, name);
 beforeAll(async () => {
-  folder = await makeFolder();
   await makeClip(at('clip.mp4'), { frames: 20 });
 });
-afterAll(() => removeFolder(folder));
 
 /** Which frames of `makeClip` the model would see. */
 async function seen(name: string): Promise<number[]> {

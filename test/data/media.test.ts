@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { audioClipStarts, decodeAudio } from '../../src/data/media/audio.ts';
 import { cropSquare, detectFaces } from '../../src/data/media/face-detector.ts';
 import { loadFaces } from '../../src/data/media/faces.ts';
@@ -12,7 +12,8 @@ import { resizeBilinear } from '../../src/data/media/resize.ts';
 import { writeNpy } from '../../src/io/npy.ts';
 import { openSafetensors, readTensor } from '../../src/io/safetensors.ts';
 import { compareTables } from '../parity/affectgpt/tables.ts';
-import { ffmpeg, frameNumber, makeClip, makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
+import { ffmpeg, frameNumber, makeClip } from './make-media.ts';
 
 const fixture = (name: string) => new URL(`../fixtures/affectgpt_reference/${name}`, import.meta.url);
 const tables = JSON.parse(readFileSync(fixture('tables.json'), 'utf8'));
@@ -24,13 +25,11 @@ async function raw(name: string) {
   return { shape: entry.shape, data: await readTensor(entry) };
 }
 
-let folder: string;
+const folder = folderForFile();
 const at = (name: string): string => join(folder, name);
 beforeAll(async () => {
-  folder = await makeFolder();
   await makeClip(at('clip.mp4'));
 });
-afterAll(() => removeFolder(folder));
 
 describe('rules of the reference', () => {
   it('decide which frames are looked at and where audio clips begin', () => {

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readDataset } from '../../src/data/datasets.ts';
-import { makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
 const header =
   'Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime';
@@ -10,11 +10,7 @@ const row = (utterance: string, emotion: string, sentiment: string, dialogue: st
   `1,"${utterance}",Joey,${emotion},${sentiment},${dialogue},${at},4,7,"00:20:57,256","00:21:00,049"`;
 const table = (...rows: string[]) => [header, ...rows, ''].join('\r\n');
 
-let root: string;
-beforeAll(async () => {
-  root = await makeFolder();
-});
-afterAll(() => removeFolder(root));
+const root = folderForFile();
 
 async function write(place: string, files: Record<string, string>) {
   const folder = join(root, place);

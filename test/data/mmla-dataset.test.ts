@@ -1,30 +1,21 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { MMLA_PROMPTS, MMLA_TASKS, mmlaSchema } from '../../src/config/mmla.ts';
+import { MMLA_TASKS, mmlaSchema } from '../../src/config/mmla.ts';
 import { readDataset } from '../../src/data/datasets.ts';
-import { mmlaPromptPresets } from '../../src/data/mmla/prompts.ts';
 import { mmlaTaskKeys } from '../../src/data/mmla/tasks.ts';
+import { writeReleasedTask } from '../support/mmla-files.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const root = await mkdtemp(join(tmpdir(), 'affectgpt-mmla-'));
-afterAll(() => rm(root, { recursive: true }));
+const root = folderForFile();
 
-/** Writes `train.tsv`, `dev.tsv` and `test.tsv` of a task as the data set was released. */
-async function writeTask(folder: string, column: string, splits: Record<string, readonly string[]>) {
-  await mkdir(join(root, folder), { recursive: true });
-  for (const [split, rows] of Object.entries(splits)) {
-    const lines = [`id\tutterance\t${column}`, ...rows].map((line) => `${line}\n`);
-    await writeFile(join(root, folder, `${split}.tsv`), lines.join(''));
-  }
-}
-await writeTask('MELD', 'emotion', {
+writeReleasedTask(root, 'MELD', {
   train: ['0_1\tWell?\tneutral', '0_2\tYes!\tjoy', '3_0\tNo.\tanger'],
   dev: ['1039_0\tOh.\tsurprise'],
   test: ['1153_0\tI see.\tsadness'],
 });
-await writeTask('MELD-DA', 'dialogue_act', {
+writeReleasedTask(root, 'MELD-DA', {
   train: ['3_0\tNo.\tdisagreement'],
   dev: ['0_1\tWell?\tquestion'],
   test: ['0_2\tYes!\tanswer', '4_4\tPlease go.\tcommand'],
@@ -87,9 +78,10 @@ describe('the data set "mmla"', () => {
   });
 
   it('tells every bad row of all tasks, and tasks that are not there', async () => {
-    await writeTask('bad/MELD', 'emotion', { train: ['0_1\tWell?\thappy'] });
-    await writeTask('bad/MELD-DA', 'dialogue_act', { test: ['0_1\tWell?\tshout', '0_2\tYes.\tanswer'] });
-    const error = await read({ tasks: ['MELD', 'MELD-DA', 'MOSI', 'UR-FUNNY'] }, join(root, 'bad')).catch(
+    const bad = join(root, 'bad');
+    writeReleasedTask(bad, 'MELD', { train: ['0_1\tWell?\thappy'] });
+    writeReleasedTask(bad, 'MELD-DA', { test: ['0_1\tWell?\tshout', '0_2\tYes.\tanswer'] });
+    const error = await read({ tasks: ['MELD', 'MELD-DA', 'MOSI', 'UR-FUNNY'] }, bad).catch(
       (thrown: unknown) => thrown,
     );
     expect(error).toMatchObject({ code: 'DATASET_INVALID', exitCode: 2 });
@@ -104,9 +96,8 @@ describe('its configuration', () => {
   const parse = (changes: object, more: object = { model: { inputs: 'textonly' } }) =>
     parseConfig({ data: { ...data, ...changes }, output: 'x', ...more });
 
-  it('knows the tasks and wordings that there are', () => {
+  it('knows the tasks that there are', () => {
     expect(MMLA_TASKS).toEqual(mmlaTaskKeys);
-    expect(MMLA_PROMPTS).toEqual(mmlaPromptPresets);
     expect(parse({ mmla: {} }).data.mmla).toMatchObject({ tasks: mmlaTaskKeys, prompt: 'fixed' });
   });
 

@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { decodeFramesAt } from '../../src/data/media/frames.ts';
 import { jpegFrames } from '../../src/data/media/pictures.ts';
 import { probeMedia } from '../../src/data/media/probe.ts';
-import { ffmpeg, frameNumber, makeClip, makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
+import { ffmpeg, frameNumber, makeClip } from './make-media.ts';
 
-const folder = await makeFolder();
-afterAll(() => removeFolder(folder));
+const folder = folderForFile();
 const clip = await makeClip(join(folder, 'clip.mp4'), { frames: 30 });
 
 /** Size of a JPEG file, and the frame of `makeClip` that its grey is of. */

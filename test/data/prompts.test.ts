@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { inputModes } from '../../model/modes.ts';
+import { ANSWER_TYPES } from '../../src/config/data.ts';
 import type { Annotations, PublishedAnswerType } from '../../src/data/prompts.ts';
 import {
   answerText,
-  answerTypes,
   answerTypesOf,
   buildPrompt,
   drawAnswerType,
@@ -58,7 +58,7 @@ describe('questions and answers', () => {
     valenceRange: [-3, 3] as const,
   };
 
-  it.each(answerTypes)('of %s are the published ones', (type: PublishedAnswerType) => {
+  it.each(ANSWER_TYPES)('of %s are the published ones', (type: PublishedAnswerType) => {
     const single = type.startsWith('onehot') ? { labels: ['happy'] } : sample;
     expect(questionText(type, space)).toBe(reference.questions[type]!.question);
     expect(answerText(type, single)).toBe(reference.questions[type]!.answer);

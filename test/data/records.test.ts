@@ -1,23 +1,19 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { inputModes } from '../../model/modes.ts';
 import { parseOpensetLabels, readDataset } from '../../src/data/datasets.ts';
 import { readManifest } from '../../src/data/manifest.ts';
 import { splitRecords } from '../../src/data/read-records.ts';
 import { featureSources, findFileFaults } from '../../src/data/records.ts';
-import { makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-let folder: string;
+const folder = folderForFile();
 const at = (name: string): string => join(folder, name);
 const jsonl = async (name: string, rows: readonly unknown[]): Promise<string> => {
   await writeFile(at(name), rows.map((row) => JSON.stringify(row)).join('\n'));
   return at(name);
 };
-beforeAll(async () => {
-  folder = await makeFolder();
-});
-afterAll(() => removeFolder(folder));
 
 describe('manifests', () => {
   it('may bring questions and answers of their own, and need nothing else then', async () => {

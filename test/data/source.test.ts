@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { inputModes } from '../../model/modes.ts';
 import { FeatureStore } from '../../src/data/feature-store.ts';
 import { FeatureExtractor } from '../../src/data/features.ts';
@@ -11,7 +11,8 @@ import type { SampleRecord } from '../../src/data/records.ts';
 import type { SampleSourceOptions } from '../../src/data/source.ts';
 import { SampleSource } from '../../src/data/source.ts';
 import { openReference, variantConfig } from '../support/affectgpt-reference.ts';
-import { makeClip, makeFolder, removeFolder } from './make-media.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
+import { makeClip } from './make-media.ts';
 import { tinyTokenizer } from './tiny-tokenizer.ts';
 
 const reference = await openReference();
@@ -20,11 +21,10 @@ const inputs = 'frame';
 const config = variantConfig(reference, reference.golden.variants['attention-attention']!);
 const model = { ...config, mode: inputModes[inputs] };
 
-let folder: string;
+const folder = folderForFile();
 let records: SampleRecord[];
 const notices: string[] = [];
 beforeAll(async () => {
-  folder = await makeFolder();
   await makeClip(join(folder, 'a.mp4'), { frames: 9 });
   await makeClip(join(folder, 'b.mp4'), { frames: 4 });
   await makeClip(join(folder, 'silent.mp4'), { frames: 4, sound: false });
@@ -36,7 +36,6 @@ beforeAll(async () => {
   await writeFile(join(folder, 'm.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
   records = await readRecords({ manifest: join(folder, 'm.jsonl') });
 });
-afterAll(() => removeFolder(folder));
 
 const encode =
   (size: number) =>

@@ -1,4 +1,4 @@
-import { PromptTokenizer } from '../../src/data/tokenizer.ts';
+import { addedToken, PromptTokenizer } from '../../src/data/tokenizer.ts';
 
 /** The 256 characters that stand for bytes in byte-level vocabularies (GPT-2's table). */
 function byteAlphabet(): string[] {
@@ -15,15 +15,7 @@ export function tinyTokenizerJson(special: readonly string[]) {
   const first = Object.keys(vocab).length;
   return {
     version: '1.0',
-    added_tokens: special.map((content, i) => ({
-      id: first + i,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: special.map((content, i) => addedToken(first + i, content)),
     normalizer: { type: 'NFC' },
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: true },
     post_processor: null,

@@ -17,7 +17,7 @@ import { writeSafetensors } from '../../src/io/safetensors.ts';
 import { Predictor } from '../../src/predict/predictor.ts';
 import { initialParameters, openAffectGpt } from '../../src/runtime/affectgpt.ts';
 import { openSamples } from '../../src/runtime/samples.ts';
-import { affectGptTask } from '../../train/configured.ts';
+import { affectGptTask } from '../../train/affectgpt.ts';
 import { createTrainState, TrainStep } from '../../train/step.ts';
 import { maxAbsDifference, readTensors } from '../support/fixture.ts';
 import { makeWorkspace, set } from './workspace.ts';

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { jsonLines } from '../support/json-lines.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 import { writeTinyModels } from '../support/tiny-models.ts';
 import { readLines, run, set, succeed } from './workspace.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-evaluation-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const path = (...names: string[]) => join(folder, ...names);
 const { llm } = await writeTinyModels(path('models'));
 
@@ -20,7 +20,7 @@ const rows = ['train', 'test'].flatMap((split) =>
     subtitle: `We talked about the ${words[label]}${split === 'test' ? ' again' : ''}.`,
   })),
 );
-await writeFile(path('rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+await writeFile(path('rows.jsonl'), jsonLines(rows));
 const config = path('config.yaml');
 await writeFile(
   config,

@@ -1,19 +1,15 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openGrouping } from '../../src/eval/mer-unibench/grouping.ts';
 import { WHEELS } from '../../src/eval/mer-unibench/tables.ts';
+import { isMissing, publishedFiles } from '../support/published-files.ts';
 import { succeed } from './workspace.ts';
 
-/** Published predictions and labels, which are not ours to pass on, and what the published code makes of them. */
-const data = resolve('../shared/data/mer-unibench');
-const numbersFile = resolve('../shared/spec/affectgpt-numbers.json');
-const missing = [data, numbersFile].filter((path) => !existsSync(path));
-if (missing.length > 0) {
-  console.warn(`Skipped, the published numbers of MER-UniBench: ${missing.join(' and ')} is not there.`);
-}
+const { merUnibench: data, merUnibenchNumbers: numbersFile } = publishedFiles;
+const missing = isMissing('the published numbers of MER-UniBench', data, numbersFile);
 
 interface Numbers {
   readonly mapping: {
@@ -66,8 +62,8 @@ function expectClose(actual: number | undefined, expected: number): void {
 
 const epochOf = (name: string): number => Number(/^checkpoint_(\d+)_loss_/.exec(name)![1]);
 
-describe.skipIf(missing.length > 0)('the published numbers, through the command', () => {
-  const numbers: Numbers = missing.length > 0 ? undefined! : JSON.parse(readFileSync(numbersFile, 'utf8'));
+describe.skipIf(missing)('the published numbers, through the command', () => {
+  const numbers: Numbers = missing ? undefined! : JSON.parse(readFileSync(numbersFile, 'utf8'));
 
   async function score(
     key: string,

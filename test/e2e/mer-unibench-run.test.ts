@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { layBenchmarkSet } from '../support/benchmark-root.ts';
+import { jsonLines, parseLines } from '../support/json-lines.ts';
 import { makeWorkspace, readLines, run, set, succeed } from './workspace.ts';
 
 const { path, config, rows } = await makeWorkspace();
@@ -29,11 +30,7 @@ interface SetJson {
   readonly checkpoints: readonly { name: string; score: number; n: number }[];
   readonly best?: string;
 }
-const parse = (out: string): SetJson[] =>
-  out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as SetJson);
+const parse = (out: string): SetJson[] => parseLines(out);
 
 const all = path('all');
 const first = await ofRun(all, ...datasets, '--json');
@@ -92,8 +89,7 @@ describe('eval mer-unibench --checkpoint', () => {
   it('does not ask again what is answered, and needs no model for it', async () => {
     const file = `${all}/mer2023/step-000012.jsonl`;
     const [kept, ...others] = await readLines(file);
-    const lines = [{ ...kept, text: 'kept' }, ...others].map((line) => `${JSON.stringify(line)}\n`);
-    await writeFile(file, lines.join(''));
+    await writeFile(file, jsonLines([{ ...kept, text: 'kept' }, ...others]));
     // A checkpoint whose tensors are gone: reading it would fail.
     const moved = path('moved');
     await cp(trained, moved, { recursive: true });

@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type BenchmarkKey, benchmarkDatasets } from '../../src/eval/mer-unibench/datasets.ts';
 import { expectedSets } from '../eval/mer-unibench/expected-sets.ts';
 import { ChatServer } from '../support/chat-server.ts';
 import { fixturePath } from '../support/fixture.ts';
+import { jsonLines, parseLines } from '../support/json-lines.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 import { run, succeed } from './workspace.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-mer-unibench-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const path = (...names: string[]) => join(folder, ...names);
 
 const keys = Object.keys(benchmarkDatasets) as BenchmarkKey[];
@@ -33,10 +33,7 @@ interface Printed {
 
 async function figures(...argv: string[]): Promise<Printed[]> {
   const { out } = await succeed(...evaluate(...argv, '--json'));
-  return out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Printed);
+  return parseLines(out);
 }
 
 describe.each(keys)('eval mer-unibench --dataset %s', (key) => {
@@ -105,15 +102,14 @@ const answers = [
   { name: 'b', text: "The character's emotional state is sad." },
   { name: 'c', text: '' },
 ];
-const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 await mkdir(path('own', 'two'), { recursive: true });
-await writeFile(path('own', 'predictions.jsonl'), jsonl(answers));
+await writeFile(path('own', 'predictions.jsonl'), jsonLines(answers));
 await writeFile(
   path('own', 'labels.csv'),
   'name,openset\na,"[joyful]"\nb,"[\'sad\', \'angry\']"\nc,[worried]\n',
 );
 for (const [i, epoch] of ['epoch-1', 'epoch-2'].entries()) {
-  await writeFile(path('own', 'two', `${epoch}.jsonl`), jsonl(answers.slice(i)));
+  await writeFile(path('own', 'two', `${epoch}.jsonl`), jsonLines(answers.slice(i)));
 }
 const own = [
   '--dataset',
@@ -139,7 +135,7 @@ describe('answers of one own', () => {
       extractor: 'rules',
       checkpoints: [{ name: 'predictions', n: 3, nScored: 3 }],
     });
-    await writeFile(path('own', 'reversed.jsonl'), jsonl([...answers].reverse()));
+    await writeFile(path('own', 'reversed.jsonl'), jsonLines([...answers].reverse()));
     const [backward] = await figures(...own.with(3, path('own', 'reversed.jsonl')));
     expect(backward!.checkpoints[0]!.metrics).toEqual(forward!.checkpoints[0]!.metrics);
     expect(backward!.checkpoints[0]!.score).toBe(forward!.checkpoints[0]!.score);
@@ -190,7 +186,7 @@ describe('a language model that looks for the words', () => {
         if (chat.text.startsWith('Please act as')) return input.includes('Joyful') ? 'positive' : 'negative';
         return input.includes('smile') ? 'Output: [Joyful]' : '[angry, upset]';
       };
-      await writeFile(path('own', 'described.jsonl'), jsonl(rows));
+      await writeFile(path('own', 'described.jsonl'), jsonLines(rows));
       await writeFile(path('own', 'valence.csv'), 'name,valence\na,0.8\nb,-1\n');
       const argv = [
         ...['--dataset', 'sims', '--predictions', path('own', 'described.jsonl')],

@@ -1,9 +1,9 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { type AffectGptLossInputs, affectGptLoss } from '../../model/affectgpt.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { readRecords } from '../../src/data/read-records.ts';
+import { readRecords, recordsLocation } from '../../src/data/read-records.ts';
 import { createEngine } from '../../src/engine/engines.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
 import type { HostTensorMap } from '../../src/engine/types.ts';
@@ -11,28 +11,20 @@ import { openSafetensors, readFloat32 } from '../../src/io/safetensors.ts';
 import { openAffectGpt } from '../../src/runtime/affectgpt.ts';
 import { openSamples } from '../../src/runtime/samples.ts';
 import { loadWeights } from '../../train/checkpoint.ts';
-import { recordsLocation } from '../../train/configured.ts';
+import { writeReleasedTask } from '../support/mmla-files.ts';
 import { makeWorkspace, readLines, readMetrics, readTensorFiles, set, succeed } from './workspace.ts';
 
 const workspace = await makeWorkspace();
 const { path, config } = workspace;
 
-/** Writes a task as the data set was released. */
-async function writeTask(folder: string, column: string, splits: Record<string, readonly string[]>) {
-  await mkdir(path('mmla', folder), { recursive: true });
-  for (const [split, rows] of Object.entries(splits)) {
-    const lines = [`id\tutterance\t${column}`, ...rows].map((line) => `${line}\n`);
-    await writeFile(path('mmla', folder, `${split}.tsv`), lines.join(''));
-  }
-}
 const words = ['good', 'bad', 'fine', 'poor'];
-await writeTask('MOSI', 'sentiment', {
+writeReleasedTask(path('mmla'), 'MOSI', {
   train: words.map((word, i) => `a_${i}\t${word}\t${i % 2 === 0 ? 'positive' : 'negative'}`),
   // Two of the words that were learnt, one of them with the other label.
   dev: ['b_0\tgood\tpositive', 'b_1\tbad\tpositive'],
   test: ['c_0\tgood\tpositive'],
 });
-await writeTask('MUStARD', 'speaking_style', {
+writeReleasedTask(path('mmla'), 'MUStARD', {
   train: ['d_0\tSure.\tsarcastic', 'd_1\tYes.\tsincere'],
   dev: ['e_0\tSure.\tsarcastic'],
   test: ['f_0\tYes.\tsincere'],
@@ -60,7 +52,9 @@ const whole = await succeed(...argv('whole'));
 describe('training on several tasks of MMLA', () => {
   it('has the length that epochs and weights say, and records it', async () => {
     // Four samples and three: two steps an epoch, of 60.
-    expect(whole.err).toContain('30 epochs of 6 samples (train.epochs): 60 steps.');
+    expect(whole.err).toContain(
+      '30 epochs of 6 samples, 7 drawn in each by data.mmla.weights (train.epochs): 60 steps.',
+    );
     expect(whole.err).toContain('MMLA: MOSI 4 train, 2 dev, 1 test; MUStARD 2 train, 1 dev, 1 test.');
     const metrics = await readMetrics(path('whole'));
     expect(metrics).toHaveLength(60);

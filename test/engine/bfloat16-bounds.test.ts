@@ -1,14 +1,15 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { decoderTensorShapes, initDecoderWeights, parseDecoderConfig } from '../../model/decoder.ts';
-import { languageModelBatch, languageModelInputs, languageModelLossSum } from '../../model/language-model.ts';
+import { initDecoderWeights, parseDecoderConfig } from '../../model/decoder.ts';
+import { languageModelBatch, languageModelLossSum } from '../../model/language-model.ts';
 import { createEngine } from '../../src/engine/engines.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import type { Engine, HostTensor, HostTensorMap, State } from '../../src/engine/types.ts';
 import { openDecoder } from '../../src/runtime/pretrained.ts';
-import { createTrainState, type StepOptions, TrainStep } from '../../train/step.ts';
+import { createTrainState, TrainStep } from '../../train/step.ts';
 import { runFixture } from '../parity/runner.ts';
 import { fixturePath, readTensors } from '../support/fixture.ts';
+import { languageModelStep, runSteps, texts } from '../support/language-model-step.ts';
 import { hasOpenvino } from '../support/openvino.ts';
 import { hasXla } from '../support/xla.ts';
 
@@ -17,17 +18,6 @@ const engines = [...(hasXla ? (['xla'] as const) : []), ...(hasOpenvino ? (['ope
 const open = (type: (typeof engines)[number]): Promise<Engine> =>
   createEngine({ type, threads: 2, precision: 'bf16' });
 
-const trainStep = (
-  engine: Engine,
-  options: Pick<StepOptions, 'lossSum' | 'inputs' | 'trainable' | 'weights'>,
-) =>
-  new TrainStep(engine, {
-    ...options,
-    name: 'in bf16',
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
-    clipNorm: 1,
-    decayUnusedParameters: false,
-  });
 const shapesOf = (tensors: HostTensorMap) =>
   Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]));
 
@@ -78,9 +68,9 @@ describe.each(engines)('the fixtures in bf16 on %s', (type) => {
       ),
     );
     const engine = await open(type);
-    const step = trainStep(engine, {
+    const step = new TrainStep(engine, {
+      ...languageModelStep(config, 'in bf16'),
       lossSum: (tensors) => languageModelLossSum(config, tensors, { scale: 2 }),
-      inputs: languageModelInputs(config),
       trainable: shapesOf(adapter),
       weights,
     });
@@ -118,47 +108,23 @@ describe.each(engines)('training in bf16 on %s', (type) => {
     ...{ model_type: 'qwen2', hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1 },
     ...{ num_attention_heads: 4, num_key_value_heads: 2, vocab_size: 60 },
   });
-  const [batch, tokens] = [3, 10];
 
   /** One of five batches. */
-  function inputsOfStep(step: number) {
+  const textsOfStep = (step: number) => {
     const random = new RandomGenerator(step % 5);
-    const host = (value: () => number): HostTensor => ({
-      dtype: 'int32',
-      shape: [batch, tokens],
-      data: Int32Array.from({ length: batch * tokens }, value),
-    });
-    const ids = host(() => Math.floor(random.uniform() * config.vocabSize));
-    return languageModelBatch(
-      config,
-      ids,
-      host(() => 1),
-      ids,
-    );
-  }
-
-  async function train(step: TrainStep, state: State, from: number, to: number): Promise<number[]> {
-    const losses: number[] = [];
-    for (let index = from; index <= to; index++) {
-      const at = { supervisedTokens: batch * (tokens - 1), learningRate: 1e-2, step: index };
-      losses.push((await step.run(state, [inputsOfStep(index)], at)).loss);
-    }
-    return losses;
-  }
+    return texts(config, 3, 10, () => random.uniform());
+  };
+  const train = (step: TrainStep, state: State, from: number, to: number) =>
+    runSteps(step, state, textsOfStep, { from, to, learningRate: 1e-2 });
 
   it('has the losses of fp32 within the bound, and goes on bit for bit from what was read', async () => {
     const begin = initDecoderWeights(config, 1);
-    const options = {
-      lossSum: (tensors: Parameters<StepOptions['lossSum']>[0]) => languageModelLossSum(config, tensors),
-      inputs: languageModelInputs(config),
-      trainable: decoderTensorShapes(config),
-      weights: {},
-    };
+    const options = languageModelStep(config, 'in bf16');
     const exact = await createEngine({ type: 'onnxruntime', threads: 1 });
-    const expected = await train(trainStep(exact, options), createTrainState(exact, begin), 1, 30);
+    const expected = await train(new TrainStep(exact, options), createTrainState(exact, begin), 1, 30);
 
     const engine = await open(type);
-    const step = trainStep(engine, options);
+    const step = new TrainStep(engine, options);
     const interrupted = createTrainState(engine, begin);
     const losses = await train(step, interrupted, 1, 20);
     const resumed = engine.createState(await interrupted.read());

@@ -24,6 +24,17 @@ describe('threefry2x32', () => {
     threefry2x32(key, counter[0], counter[1], output);
     expect(Array.from(output)).toEqual(expected);
   });
+
+  it('fills a longer output with the blocks of every other counter', () => {
+    const output = new Uint32Array(6);
+    threefry2x32([1, 2], 4, 5, output);
+    const blocks = [4, 6, 8].flatMap((counter) => {
+      const block = new Uint32Array(2);
+      threefry2x32([1, 2], counter, 5, block);
+      return Array.from(block);
+    });
+    expect(Array.from(output)).toEqual(blocks);
+  });
 });
 
 describe('RandomGenerator', () => {

@@ -13,7 +13,7 @@ import type {
   TensorFunction,
   WeightSource,
 } from '../../src/engine/types.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { hasTensorflow } from '../support/tensorflow.ts';
 
 describe('tensorflow', () => {

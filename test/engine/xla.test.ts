@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
-import { decoderTensorShapes, initDecoderWeights, parseDecoderConfig } from '../../model/decoder.ts';
-import { languageModelBatch, languageModelInputs, languageModelLossSum } from '../../model/language-model.ts';
+import { initDecoderWeights, parseDecoderConfig } from '../../model/decoder.ts';
 import { createEngine } from '../../src/engine/engines.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
 import type { CompileOptions, Engine, HostTensor, State, TensorFunction } from '../../src/engine/types.ts';
 import { XlaEngine } from '../../src/engine/xla/engine.ts';
 import { createTrainState, TrainStep } from '../../train/step.ts';
+import { languageModelStep, runSteps, texts } from '../support/language-model-step.ts';
 import { hasXla } from '../support/xla.ts';
 
 const float = (shape: number[], value: (i: number) => number): HostTensor => ({
@@ -224,44 +224,13 @@ const config = parseDecoderConfig({
   num_key_value_heads: 2,
   vocab_size: 60,
 });
-const [batch, tokens] = [3, 10];
-
-function inputsOfStep(step: number) {
+const textsOfStep = (step: number) => {
   const random = new RandomGenerator(step);
-  const host = (value: () => number): HostTensor => ({
-    dtype: 'int32',
-    shape: [batch, tokens],
-    data: Int32Array.from({ length: batch * tokens }, value),
-  });
-  const ids = host(() => Math.floor(random.uniform() * config.vocabSize));
-  return languageModelBatch(
-    config,
-    ids,
-    host(() => 1),
-    ids,
-  );
-}
-
-const trainStep = (engine: Engine) =>
-  new TrainStep(engine, {
-    name: 'training',
-    lossSum: (tensors) => languageModelLossSum(config, tensors),
-    inputs: languageModelInputs(config),
-    trainable: decoderTensorShapes(config),
-    weights: {},
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
-    clipNorm: 1,
-    decayUnusedParameters: false,
-  });
-
-async function train(step: TrainStep, state: State, from: number, to: number): Promise<number[]> {
-  const losses: number[] = [];
-  for (let index = from; index <= to; index++) {
-    const at = { supervisedTokens: batch * (tokens - 1), learningRate: 1e-2, step: index };
-    losses.push((await step.run(state, [inputsOfStep(index)], at)).loss);
-  }
-  return losses;
-}
+  return texts(config, 3, 10, () => random.uniform());
+};
+const train = (step: TrainStep, state: State, from: number, to: number) =>
+  runSteps(step, state, textsOfStep, { from, to, learningRate: 1e-2 });
+const trainStep = (engine: Engine) => new TrainStep(engine, languageModelStep(config, 'training'));
 
 describe.skipIf(!hasXla)('training', () => {
   it('has the losses of onnxruntime, and goes on bit for bit from what was read', async () => {

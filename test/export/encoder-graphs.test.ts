@@ -1,9 +1,8 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { audioClips } from '../../src/data/media/audio.ts';
 import { OnnxruntimeEngine } from '../../src/engine/onnxruntime/engine.ts';
 import { readOnnxOutline } from '../../src/engine/onnxruntime/model-outline.ts';
@@ -16,16 +15,13 @@ import { writeGraph } from '../../src/export/write-graph.ts';
 import { Random } from '../../src/quickstart/random.ts';
 import { encoderFunction } from '../../src/runtime/encoders/built-in.ts';
 import { openEncoder, type PretrainedEncoder } from '../../src/runtime/pretrained.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 const random = new Random(1, 'encoder graphs');
 const engine = new OnnxruntimeEngine({ threads: 1 });
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'affectgpt-encoder-graphs-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderForFile();
 
 async function written(
   graph: ExportGraph,

@@ -6,7 +6,7 @@ import { sha256File } from '../../src/io/checksum.ts';
 import { readEventFile } from '../../src/io/tensorboard.ts';
 import { verifyChecksums } from '../../train/checkpoint-checksums.ts';
 import { listCheckpoints } from '../../train/checkpoint-folders.ts';
-import { readLines } from '../support/workspace.ts';
+import { readLines } from '../support/json-lines.ts';
 import type { TraceLine } from './fault.ts';
 import type { Place } from './lives.ts';
 

@@ -45,7 +45,7 @@ const unsteady = [
 ] as const;
 
 /** A path below the watched folder as it is in every run. */
-export function steadyPath(folder: string, path: string): string {
+function steadyPath(folder: string, path: string): string {
   return unsteady.reduce((text, [pattern, to]) => text.replace(pattern, to), relative(folder, path) || '.');
 }
 

@@ -18,7 +18,7 @@ export interface Point {
   readonly lives: readonly PlannedLife[];
 }
 
-export const pointGroups = [
+const pointGroups = [
   'write',
   'step',
   'features',

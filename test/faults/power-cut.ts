@@ -34,7 +34,7 @@ interface PendingChange {
 }
 
 /** What becomes of the bytes of a file that were not made durable. */
-export const dataFates = ['all', 'none', 'half', 'zeros', 'zeros first'] as const;
+const dataFates = ['all', 'none', 'half', 'zeros', 'zeros first'] as const;
 export type DataFate = (typeof dataFates)[number];
 
 function survivingBytes({ content, synced }: FileNode, fate: DataFate): Buffer {

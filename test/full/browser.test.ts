@@ -9,6 +9,7 @@ import { quickstartScale } from '../../src/quickstart/stages.ts';
 import { readLines } from '../e2e/workspace.ts';
 import { exportAndAsk } from '../support/asked-run.ts';
 import { ExamplePage, findChromium, noChromium } from '../support/chromium.ts';
+import { jsonLines } from '../support/json-lines.ts';
 
 /** A folder of `affectgpt quickstart`; without it the quickstart runs here, which takes minutes. */
 const { AFFECTGPT_QUICKSTART: given = '' } = process.env;
@@ -29,7 +30,7 @@ describe.skipIf(chromium === undefined)('the browser example with the model of t
     const unseen = rows.filter(({ split }) => split === 'test').slice(0, 10);
     const manifest = join(folder, 'ten.jsonl');
     const absolute = unseen.map((row) => ({ ...row, video: join(quickstart, 'clips', String(row.video)) }));
-    await writeFile(manifest, absolute.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    await writeFile(manifest, jsonLines(absolute));
     const { exported, clips } = await exportAndAsk(join(quickstart, 'all'), manifest, folder);
     expect(clips).toHaveLength(10);
     expect(new Set(clips.map(({ text }) => text)).size).toBeGreaterThan(2);

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { set, succeed } from '../e2e/workspace.ts';
+import { publishedFiles } from '../support/published-files.ts';
 import { smollm2Folder } from '../support/smollm2.ts';
 
 /** Weighted F1 that PEFT reaches with the same recipe, mean of three seeds; and before any training. */
 const reference = { trained: 0.604, untrained: 0.114 };
 
 const model = smollm2Folder();
-const meld = process.env.AFFECTGPT_MELD ?? path.resolve('../shared/data/meld');
+const { meld } = publishedFiles;
 const missing = [
   ...('missing' in model ? [model.missing] : []),
   ...(existsSync(path.join(meld, 'train_sent_emo.csv'))

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { harmlessBytes } from '../io/fuzz.ts';
 import { fuzzArrays } from '../io/npz-fuzz.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const cases = 100_000;
 

@@ -1,11 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(path.join(os.tmpdir(), 'affectgpt-weight-memory-'));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderForFile();
 
 /** Megabytes by which the peak rises, and those of the weights in float32. */
 async function measure(leanBytes: number): Promise<{ raised: number; weights: number }> {

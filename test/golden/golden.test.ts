@@ -1,7 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { folderForFile } from '../support/temporary-folder.ts';
 import { goldenDifferences } from './compare.ts';
 import { readGolden } from './files.ts';
 import {
@@ -14,8 +13,7 @@ import {
   writeGoldenMaterial,
 } from './runs.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-golden-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const material = await writeGoldenMaterial(folder);
 const minutes = 60_000;
 

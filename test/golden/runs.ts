@@ -6,6 +6,7 @@ import { createEngine, type EngineName } from '../../src/engine/engines.ts';
 import type { HostTensorMap } from '../../src/engine/types.ts';
 import { trainConfigured } from '../../train/configured.ts';
 import type { InterruptSignal } from '../../train/interrupts.ts';
+import { jsonLines } from '../support/json-lines.ts';
 import { type ClipRow, writeLosslessClips } from '../support/lossless-clips.ts';
 import { type TinyModels, writeTinyModels } from '../support/tiny-models.ts';
 
@@ -83,7 +84,7 @@ export async function writeGoldenMaterial(folder: string): Promise<GoldenMateria
   const clips = join(folder, 'clips');
   // Ten: both batch sizes of the configurations, 8 and 3, end an epoch with a shorter step.
   const rows = await writeLosslessClips(clips, 10, { videos: true });
-  const manifest = rows.map(({ face: _, ...row }) => `${JSON.stringify(row)}\n`).join('');
+  const manifest = jsonLines(rows.map(({ face: _, ...row }) => row));
   await writeFile(join(clips, 'manifest.jsonl'), manifest);
   await writeMer2025(join(folder, 'dataset'), clips, rows);
   return { folder, models };

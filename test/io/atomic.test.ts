@@ -2,7 +2,7 @@ import { chmod, mkdir, open, readdir, readFile, symlink, writeFile } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { isUnfinishedName, writeFileAtomic, writeFolderAtomic } from '../../src/io/atomic.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 describe('writeFileAtomic', () => {
   it('writes text, bytes and pieces, and replaces what was there', async () => {

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/io/checkpoint-folder.ts';
 import { readTensor, writeSafetensors } from '../../src/io/safetensors.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { RawOpcodes, TensorToWrite, writeTorch } from '../support/torch-file.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 const index = (weightMap: unknown) => JSON.stringify({ metadata: { total_size: 8 }, weight_map: weightMap });
 

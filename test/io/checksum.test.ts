@@ -2,7 +2,7 @@ import { copyFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { contentIdentity, sha256, sha256File } from '../../src/io/checksum.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 describe('sha256', () => {
   it('is the published function, of text and of bytes', () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { CsvOptions } from '../../src/io/csv.ts';
 import { readCsv } from '../../src/io/csv.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 async function read(content: string | Uint8Array, options?: CsvOptions) {
   const path = join(await temporaryFolder(), 'table.csv');

@@ -6,7 +6,7 @@ import { AppendFile } from '../../src/io/append-file.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../../src/io/atomic.ts';
 import type * as filesystem from '../../src/io/filesystem.ts';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** Bytes after which the disk counts as full. */
 const capacity = 100;

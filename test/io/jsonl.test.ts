@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { JsonlOptions, JsonlRow } from '../../src/io/jsonl.ts';
 import { dropTornLine, JsonlWriter, readJsonl } from '../../src/io/jsonl.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 async function pathWith(content: string | Uint8Array): Promise<string> {
   const path = join(await temporaryFolder(), 'lines.jsonl');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { NpyArray } from '../../src/io/npy.ts';
 import { openNpy, readNpy, readNpyRows, writeNpy } from '../../src/io/npy.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** An npy file with the given header text. */
 function fileOf(header: string, data: Uint8Array, version = 1): Buffer {

@@ -5,7 +5,7 @@ import { type ParsedArray, parseNpy } from '../../src/io/npy-array.ts';
 import { dictionaryIn, withNpz } from '../../src/io/npz.ts';
 import { numpyKind, unpickle } from '../../src/io/pickle.ts';
 import { fixturePath } from '../support/fixture.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { npyOf, type ZipMember, zipOf } from './zip-writer.ts';
 
 const fixture = (name: string) => fixturePath(`npz/${name}`);

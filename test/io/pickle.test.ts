@@ -1,10 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { numpyKind, type PickledArray, type PickleValue, unpickle } from '../../src/io/pickle.ts';
 import { torchKind } from '../../src/io/torch/kind.ts';
 import { withZip } from '../../src/io/zip.ts';
 import { fixturePath } from '../support/fixture.ts';
+import { isMissing, publishedFiles } from '../support/published-files.ts';
 
 const fixture = (name: string) => readFile(fixturePath(`torch/${name}`));
 const read = (bytes: Uint8Array | string, kind = torchKind): PickleValue =>
@@ -200,12 +202,12 @@ describe('arrays of Python objects', () => {
     });
   });
 
-  const folder = new URL('../../../shared/data/mer-unibench/labels/', import.meta.url).pathname;
-  it.skipIf(!existsSync(folder))(
-    'are read in the published label files (skipped where they are not there)',
+  const folder = path.join(publishedFiles.merUnibench, 'labels');
+  it.skipIf(isMissing('published label files (AFFECTGPT_MER_UNIBENCH)', folder))(
+    'are read in the published label files',
     async () => {
       for (const name of readdirSync(folder).filter((file) => file.endsWith('.npz'))) {
-        await withZip(folder + name, async (archive) => {
+        await withZip(path.join(folder, name), async (archive) => {
           for (const entry of archive.entries.values()) {
             const npy = await archive.read(entry, 1e8);
             const start = 10 + npy.readUInt16LE(8);

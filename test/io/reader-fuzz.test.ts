@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { harmlessBytes } from './fuzz.ts';
 import { fuzzReader, type ReaderKind } from './reader-fuzz.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 /** test/full reads 100,000 of each. */
 const cases = 2_000;

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, it, vi } from 'vitest';
 import { writeFolderAtomic } from '../../src/io/atomic.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** Which rename fails, counted from 1. */
 const disk = vi.hoisted(() => ({ renames: 0, failing: 0 }));

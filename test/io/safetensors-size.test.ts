@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openSafetensors } from '../../src/io/safetensors.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** A file with one tensor `[2]` of float32, which is given this many bytes. */
 async function open(bytes: number) {

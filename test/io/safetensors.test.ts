@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SafetensorsTensor } from '../../src/io/safetensors.ts';
 import { openSafetensors, readFloat32, readTensor, writeSafetensors } from '../../src/io/safetensors.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures');
 

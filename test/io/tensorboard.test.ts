@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { crc32c, maskedCrc32c } from '../../src/io/crc32c.ts';
 import { EventFileWriter, readEventFile } from '../../src/io/tensorboard.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 describe('crc32c', () => {
   it('gives the values of RFC 3720', () => {

@@ -8,7 +8,7 @@ import { torchKind } from '../../src/io/torch/kind.ts';
 import { openTorchCheckpoint, tensorsIn } from '../../src/io/torch.ts';
 import { Random } from '../../src/quickstart/random.ts';
 import { fixturePath } from '../support/fixture.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** Damaged copies of each file. */
 const copies = 300;

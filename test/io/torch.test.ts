@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openSafetensors, readFloat32, readTensor } from '../../src/io/safetensors.ts';
 import { openTorchCheckpoint, tensorsIn, topLevelTensors } from '../../src/io/torch.ts';
 import { fixturePath } from '../support/fixture.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import {
   RawOpcodes,
   TensorToWrite,
@@ -12,7 +13,6 @@ import {
   writeTorch,
   zipArchive,
 } from '../support/torch-file.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 const fixture = (name: string) => fixturePath(`torch/${name}`);
 const open = async (path: string) => topLevelTensors(await openTorchCheckpoint(path));

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fixturePath } from '../support/fixture.ts';
 
 /** Made by scripts/make-mmla-fixtures.ts. */
-export const fixtures = fileURLToPath(new URL('../fixtures/mmla', import.meta.url));
+export const fixtures = fixturePath('mmla');
 
+/** A part of a task's samples. */
 export type Split = 'train' | 'dev' | 'test';
 export const splits: readonly Split[] = ['train', 'dev', 'test'];
 

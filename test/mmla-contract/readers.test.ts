@@ -1,12 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { mmlaFormats } from '../../src/data/mmla/formats.ts';
 import { readMmlaTask } from '../../src/data/mmla/locate.ts';
 import { readGold, readMmlaFile } from '../../src/data/mmla/read-file.ts';
 import type { MmlaRecord } from '../../src/data/mmla/records.ts';
-import { type MmlaTask, mmlaTask, mmlaTasks } from '../../src/data/mmla/tasks.ts';
+import { type MmlaTask, mmlaTask, mmlaTasks, splitOfName } from '../../src/data/mmla/tasks.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 import { type FixtureFile, type FixtureTask, filesOf, fixtures, fixtureTasks, splits } from './fixtures.ts';
 
 /** What a record says, whatever its file calls the sample. */
@@ -20,13 +20,7 @@ const expected = (task: FixtureTask, { rows, split }: Pick<FixtureFile, 'rows' |
 const read = ({ file, split }: FixtureFile, key: string) =>
   readMmlaFile({ file, task: mmlaTask(key), ...(split === null ? {} : { split }) });
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'affectgpt-mmla-'));
-});
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+const folder = folderForFile();
 
 describe('the registry', () => {
   it('has the twelve tasks, each with files, labels spelt and ordered alike', () => {
@@ -44,6 +38,18 @@ describe('the registry', () => {
     expect(sum(({ counts }) => counts.dev)).toBe(8_049);
     expect(sum(({ counts }) => counts.test)).toBe(15_710);
     expect(sum(({ leaderboardCount }) => leaderboardCount)).toBe(15_713);
+  });
+
+  it.each([
+    ['data/test/MELD/dev_sent_emo.csv', 'dev'],
+    ['C:\\MIntRec\\train.tsv', 'train'],
+    ['MUStARD_dev_text_speaking_style_llamafactory.json', 'dev'],
+    ['gold-test.jsonl', 'test'],
+    ['test/gold.jsonl', undefined],
+    ['latest.jsonl', undefined],
+    ['data/test', undefined],
+  ])('tells the split of %s by its name', (file, split) => {
+    expect(splitOfName(file)).toBe(split);
   });
 
   it('has a file in every format', async () => {

@@ -1,9 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../src/cli/main.ts';
+import { describe, expect, it } from 'vitest';
 import { mmlaTaskKeys } from '../../src/data/mmla/tasks.ts';
+import { succeed } from '../support/command-output.ts';
+import { jsonLines } from '../support/json-lines.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 import { type FixtureTask, filesOf, fixtures, fixtureTasks } from './fixtures.ts';
 
 type Metrics = Readonly<Record<'ACC' | 'F1' | 'P' | 'R' | 'WF1' | 'WP', number>>;
@@ -20,18 +22,7 @@ const expectedScores = JSON.parse(
   readFileSync(fileURLToPath(new URL('./expected-scores.json', import.meta.url)), 'utf8'),
 ) as Record<string, ExpectedScores>;
 
-let out = '';
-beforeEach(() => {
-  out = '';
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+const folder = folderForFile();
 
 interface ScoredTask {
   readonly benchmark: string;
@@ -44,10 +35,9 @@ interface ScoredTask {
 }
 
 async function score(key: string, gold: string, ...more: string[]): Promise<ScoredTask> {
-  out = '';
   const predictions = join(fixtures, 'predictions', `${key}.jsonl`);
   const files = ['--predictions', predictions, '--gold', gold];
-  expect(await main(['eval', 'mmla', '--task', key, ...files, '--json', ...more])).toBe(0);
+  const { out } = await succeed('eval', 'mmla', '--task', key, ...files, '--json', ...more);
   return JSON.parse(out) as ScoredTask;
 }
 
@@ -86,5 +76,17 @@ describe.each(fixtureTasks)('$key', (task) => {
     for (const { file } of goldFiles(task)) scored.push(await score(key, file));
     expect(scored.length).toBeGreaterThanOrEqual(3);
     for (const one of scored.slice(1)) expect(one).toEqual(scored[0]);
+  });
+
+  it('takes what its authors published as gold, whole or of any split', async () => {
+    const answers = join(folder, `${key}.jsonl`);
+    for (const { file, layout, rows: ofFile } of filesOf(task)) {
+      if (layout !== 'upstream') continue;
+      const named = ofFile.map(({ number, label }) => ({ name: `${key}_${number}`, text: label }));
+      writeFileSync(answers, jsonLines(named.toReversed()));
+      const argv = ['--predictions', answers, '--gold', file, '--json'];
+      const { out } = await succeed('eval', 'mmla', '--task', key, ...argv);
+      expect(JSON.parse(out), file).toMatchObject({ n: ofFile.length, metrics: { ACC: 1, WF1: 1 } });
+    }
   });
 });

@@ -8,8 +8,8 @@ import {
   type SafetensorsTensor,
   writeSafetensors,
 } from '../../src/io/safetensors.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
 import { fixturePath, readJson } from '../support/fixture.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { affectGptHandler } from './affectgpt.ts';
 import type { Comparison, Golden } from './handler.ts';
 

@@ -75,7 +75,7 @@ export const missed = (tensor: string, tolerance: number | undefined, note: stri
 });
 
 /** Compares one expected tensor that the fixture holds. */
-export function compareTensor(fixture: ParityFixture, name: string, actual: Actual): Comparison {
+function compareTensor(fixture: ParityFixture, name: string, actual: Actual): Comparison {
   const golden = fixture.golden.tensors![name]!;
   const expected = fixture.tensors[name]!;
   const miss = (note: string): Comparison => missed(name, golden.max_abs_diff, note);
@@ -114,7 +114,7 @@ export function compareTensor(fixture: ParityFixture, name: string, actual: Actu
 }
 
 /** Names of the expected tensors of a fixture, in its order. */
-export const expectedNames = ({ golden }: ParityFixture): string[] =>
+const expectedNames = ({ golden }: ParityFixture): string[] =>
   Object.keys(golden.tensors ?? {}).filter((name) => golden.tensors![name]!.role === 'expected');
 
 export const reasonOf = (thrown: unknown): string =>

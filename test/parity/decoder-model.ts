@@ -5,7 +5,7 @@ import { fromPeftName } from '../../lora/names.ts';
 import { type AffectGptConfig, adapterContext } from '../../model/affectgpt.ts';
 import { causalBias, decoderForward, embedTokens, logits, ropeTables } from '../../model/decoder.ts';
 import type { DecoderConfig } from '../../model/decoder-config.ts';
-import { crossEntropy, gatherRows, supervisedPositions } from '../../model/loss.ts';
+import { crossEntropy, supervisedPositions } from '../../model/loss.ts';
 import { inputModes } from '../../model/modes.ts';
 import { valueAndGradients } from '../../src/engine/gradients.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
@@ -137,7 +137,11 @@ export async function runDecoder(
         }).hidden;
       };
       const meanLoss = (): tf.Scalar => {
-        const scores = logits(parameters, model.config, gatherRows(forward(), given.positions!));
+        const scores = logits(
+          parameters,
+          model.config,
+          tf.gather(forward(), given.positions! as tf.Tensor1D),
+        );
         return crossEntropy(scores, given.targets!, given.targetWeights!).lossSum;
       };
       const outputs: TensorMap = {};

@@ -4,7 +4,7 @@ import type { FixtureReport, Report } from './runner.ts';
 const scientific = (value: number): string => (Number.isFinite(value) ? value.toExponential(2) : '-');
 
 /** The largest error of a folder, as a share of its tolerance; tensors that have to be equal aside. */
-export function worstShare(tensors: readonly Comparison[]): Comparison | undefined {
+function worstShare(tensors: readonly Comparison[]): Comparison | undefined {
   const share = ({ maxAbsError, tolerance }: Comparison): number => maxAbsError / tolerance;
   const shared = tensors.filter((comparison) => Number.isFinite(share(comparison)));
   return shared.reduce<Comparison | undefined>(

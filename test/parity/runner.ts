@@ -47,7 +47,7 @@ const goldenSchema = z.looseObject({
  * Opens a folder of reference results.
  * @throws InputError where it, its golden.json or its golden.safetensors cannot be read, `PARITY_GOLDEN_INVALID`
  */
-export async function openFixture(folder: string): Promise<ParityFixture> {
+async function openFixture(folder: string): Promise<ParityFixture> {
   const file = path.join(folder, 'golden.json');
   const invalid = (what: string, cause?: unknown): InputError =>
     new InputError('PARITY_GOLDEN_INVALID', `${file} does not describe a fixture: ${what}.`, { cause });

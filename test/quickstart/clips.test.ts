@@ -1,11 +1,18 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { decodeAudio } from '../../src/data/media/audio.ts';
 import { decodeFrames } from '../../src/data/media/frames.ts';
 import { CLIP_FORMAT, planClips, renderClip, writeClips } from '../../src/quickstart/clips.ts';
 import { EMOTIONS } from '../../src/quickstart/emotions.ts';
+import { readLines } from '../support/json-lines.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
+
+interface Row {
+  readonly name: string;
+  readonly video: string;
+  readonly labels: readonly string[];
+  readonly description: string;
+}
 
 const plans = planClips(11, { trainSpeakers: 6, testSpeakers: 2 });
 
@@ -53,26 +60,22 @@ describe('clip plans', () => {
 });
 
 describe('written clips', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'affectgpt-clips-'));
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const folder = folderForFile();
   const few = [plans[0]!, plans.at(-1)!];
   const manifest = await writeClips(folder, few);
-  const rows = (await readFile(manifest, 'utf8'))
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+  const rows = await readLines<Row>(manifest);
 
   it('have a manifest with paths relative to it', () => {
     expect(rows.map(({ name }) => name)).toEqual(few.map(({ name }) => name));
-    expect(Object.keys(rows[0])).toEqual(['name', 'video', 'subtitle', 'labels', 'description', 'split']);
+    expect(Object.keys(rows[0]!)).toEqual(['name', 'video', 'subtitle', 'labels', 'description', 'split']);
     expect(rows[1]).toMatchObject({ split: 'test', video: `videos/${few[1]!.name}.mp4` });
-    expect(rows[0].labels[0]).toBe(few[0]!.emotion);
-    expect(rows[0].description).toContain(few[0]!.emotion);
+    expect(rows[0]!.labels[0]).toBe(few[0]!.emotion);
+    expect(rows[0]!.description).toContain(few[0]!.emotion);
   });
 
   it('decode to the pictures that were drawn', async () => {
     const { size } = CLIP_FORMAT;
-    const decoded = await decodeFrames(join(folder, rows[0].video), 8);
+    const decoded = await decodeFrames(join(folder, rows[0]!.video), 8);
     const drawn = renderClip(few[0]!).frames;
     expect([decoded.count, decoded.height, decoded.width]).toEqual([8, size, size]);
     const length = size * size * 3;
@@ -86,7 +89,7 @@ describe('written clips', async () => {
   });
 
   it('decode to the voice that was spoken', async () => {
-    const decoded = await decodeAudio(join(folder, rows[0].video));
+    const decoded = await decodeAudio(join(folder, rows[0]!.video));
     const { wave } = renderClip(few[0]!);
     expect(decoded.length).toBeGreaterThanOrEqual(wave.length);
     expect(decoded.length).toBeLessThan(wave.length + 4096);

@@ -4,7 +4,8 @@ import { chmod, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatRuns, listRuns } from '../../src/runs/list-runs.ts';
-import { emptyFolder, fill, metrics, status, validation } from './run-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { fill, metrics, status, validation } from './run-folder.ts';
 
 async function deadProcess(): Promise<number> {
   const child = spawn(process.execPath, ['-e', ''], { stdio: 'ignore' });
@@ -14,7 +15,7 @@ async function deadProcess(): Promise<number> {
 
 describe('the list of runs', () => {
   it('tells of each run how it stands', async () => {
-    const folder = await fill(await emptyFolder(), {
+    const folder = await fill(await temporaryFolder(), {
       'done/status.json': status(),
       'done/metrics.jsonl': metrics(40),
       'done/validation.jsonl': [validation(20, 2.5, 'a'), validation(40, 2.7, 'b')],
@@ -50,7 +51,7 @@ describe('the list of runs', () => {
   });
 
   it('names what cannot be read and goes on', async () => {
-    const folder = await fill(await emptyFolder(), {
+    const folder = await fill(await temporaryFolder(), {
       'a/status.json': 'not json',
       'b/status.json': status(),
       'b/metrics.jsonl': 'torn',
@@ -70,7 +71,7 @@ describe('the list of runs', () => {
   it.skipIf(process.platform === 'win32' || process.getuid?.() === 0)(
     'says of a folder that may not be looked into why',
     async () => {
-      const folder = await fill(await emptyFolder(), { 'b/status.json': status(), 'c/x': '' });
+      const folder = await fill(await temporaryFolder(), { 'b/status.json': status(), 'c/x': '' });
       await chmod(join(folder, 'c'), 0o000);
       const runs = await listRuns(folder);
       await chmod(join(folder, 'c'), 0o700);
@@ -83,16 +84,16 @@ describe('the list of runs', () => {
   );
 
   it('takes a run itself, and says where there is none', async () => {
-    const folder = await fill(await emptyFolder(), { 'metrics.jsonl': metrics(1) });
+    const folder = await fill(await temporaryFolder(), { 'metrics.jsonl': metrics(1) });
     expect((await listRuns(folder)).map(({ name }) => name)).toEqual(['.']);
-    const empty = await emptyFolder();
+    const empty = await temporaryFolder();
     expect(formatRuns(await listRuns(empty), empty)).toBe(`There is no run at or below ${empty}.\n`);
     await expect(listRuns(join(empty, 'x'))).rejects.toMatchObject({ code: 'RUNS_FOLDER_NOT_FOUND' });
     await expect(listRuns(join(folder, 'metrics.jsonl'))).rejects.toMatchObject({ code: 'NOT_A_FOLDER' });
   });
 
   it('draws no control characters of names', async () => {
-    const folder = await fill(await emptyFolder(), { 'a\u001b[2Jb/status.json': status() });
+    const folder = await fill(await temporaryFolder(), { 'a\u001b[2Jb/status.json': status() });
     expect(formatRuns(await listRuns(folder), folder)).toContain('a?[2Jb');
   });
 });

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readRun } from '../../src/runs/read-run.ts';
 import { runPage, shellWord, writeRunReport } from '../../src/runs/report-page.ts';
-import { emptyFolder, fill, metrics, status, validation } from './run-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { fill, metrics, status, validation } from './run-folder.ts';
 
 const evil = '<script>alert("1")</script>';
 const escaped = '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;';
@@ -53,7 +54,7 @@ const whole = {
 };
 
 const pageOf = async (files: Readonly<Record<string, unknown>>): Promise<string> =>
-  runPage(await readRun(await fill(await emptyFolder(), files)));
+  runPage(await readRun(await fill(await temporaryFolder(), files)));
 
 /** A section by its heading, without the others. */
 const section = (page: string, title: string): string =>
@@ -188,7 +189,7 @@ describe('a run folder that is not whole', () => {
 
 describe('writing it', () => {
   it('goes into the run folder, or where it is told', async () => {
-    const folder = await fill(await emptyFolder(), { 'metrics.jsonl': metrics(2) });
+    const folder = await fill(await temporaryFolder(), { 'metrics.jsonl': metrics(2) });
     expect(await writeRunReport(folder)).toBe(join(folder, 'report.html'));
     const elsewhere = join(folder, 'other.html');
     expect(await writeRunReport(folder, elsewhere)).toBe(elsewhere);
@@ -196,7 +197,7 @@ describe('writing it', () => {
   });
 
   it('refuses what is no run', async () => {
-    const folder = await emptyFolder();
+    const folder = await temporaryFolder();
     await fill(folder, { 'checkpoint/state.json': {}, 'empty/x': '', file: '' });
     const code = (name: string) =>
       writeRunReport(join(folder, name)).catch((error: unknown) => (error as { code: string }).code);

@@ -1,15 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { onTestFinished } from 'vitest';
 import type { RunStatus } from '../../train/run-status.ts';
-
-/** A folder that is gone after the test. */
-export async function emptyFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'affectgpt-runs-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
+import { jsonLines } from '../support/json-lines.ts';
 
 /** Writes files below a folder: text as it is, lists as JSON Lines, anything else as JSON. */
 export async function fill(folder: string, files: Readonly<Record<string, unknown>>): Promise<string> {
@@ -20,7 +13,7 @@ export async function fill(folder: string, files: Readonly<Record<string, unknow
       typeof content === 'string'
         ? content
         : Array.isArray(content)
-          ? content.map((line) => `${JSON.stringify(line)}\n`).join('')
+          ? jsonLines(content)
           : JSON.stringify(content);
     await writeFile(path, text);
   }

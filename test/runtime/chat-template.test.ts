@@ -14,6 +14,12 @@ const qwen2 = (system: string, newline = '\n') =>
 const plain =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+/** Of Llama 3; as first published it does not ask whether an answer is to follow. */
+const answerHead = "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}";
+const llama3 = (end: string) =>
+  `{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}${end}`;
+const bos = '<|begin_of_text|>';
+
 const question = [{ role: 'user', content: 'Hi {there}\n ' }] as const;
 const asked = '<|im_start|>user\nHi {there}\n <|im_end|>\n<|im_start|>assistant\n';
 const conversation = [
@@ -41,6 +47,28 @@ describe('chat templates', () => {
     const told = system === undefined ? '' : `<|im_start|>system\n${system}<|im_end|>\n`;
     expect(prompt(question)).toBe(told + asked);
     expect(prompt(conversation)).toBe(continued);
+  });
+
+  it.each([
+    ['today', llama3(`{% if add_generation_prompt %}${answerHead}{% endif %}`)],
+    ['at first', llama3(answerHead)],
+  ])('of Llama 3 are rendered as published %s', (_, template) => {
+    const { prompt, turnEnd } = parseChatTemplate(template, 'a model', bos);
+    const answer = '<|start_header_id|>assistant<|end_header_id|>\n\n';
+    expect(prompt(question)).toBe(
+      `${bos}<|start_header_id|>user<|end_header_id|>\n\nHi {there}<|eot_id|>${answer}`,
+    );
+    expect(prompt(conversation)).toBe(
+      `${bos}<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>${answer}Yes<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nSo?<|eot_id|>${answer}`,
+    );
+    // Python's white space is not JavaScript's.
+    const spaced = '\u3000\x85\x1f \ufeffHi\ufeff\u200b \u2029';
+    expect(prompt([{ role: 'user', content: spaced }])).toBe(
+      `${bos}<|start_header_id|>user<|end_header_id|>\n\n\ufeffHi\ufeff\u200b<|eot_id|>${answer}`,
+    );
+    expect(prompt([])).toBe(answer);
+    expect(turnEnd).toBe('<|eot_id|>');
+    expect(() => parseChatTemplate(template, 'a model')).toThrow(/names none/);
   });
 
   it('that do something else are refused by name', () => {
@@ -79,5 +107,11 @@ describe('the chat template of a folder', () => {
     await expect(readChatTemplate(own)).rejects.toMatchObject({ code: 'CHAT_TEMPLATE_UNKNOWN' });
     await writeFile(path.join(own, 'chat_template.jinja'), plain);
     expect((await readChatTemplate(own)).prompt(question)).toBe(asked);
+    await writeFile(path.join(own, 'chat_template.jinja'), llama3(answerHead));
+    const told = '<|start_header_id|>user<|end_header_id|>\n\nHi {there}<|eot_id|>';
+    for (const bos_token of [bos, { content: bos }]) {
+      await writeFile(path.join(own, 'tokenizer_config.json'), JSON.stringify({ bos_token }));
+      expect((await readChatTemplate(own)).prompt(question)).toContain(`${bos}${told}`);
+    }
   });
 });

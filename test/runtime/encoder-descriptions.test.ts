@@ -1,7 +1,6 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { descriptionSchemas } from '../../src/runtime/encoders/description.ts';
 import { place } from '../support/onnx-encoders.ts';
 import {
@@ -13,9 +12,9 @@ import {
   tiny,
   tinyModel,
 } from '../support/own-encoders.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-encoders-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const path = (...names: string[]) => join(folder, ...names);
 
 describe('a description with faults', () => {

@@ -1,14 +1,13 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/errors.ts';
 import type { ChatModel } from '../../src/llm/messages.ts';
 import type { InstructSettings } from '../../src/runtime/instruct-model.ts';
 import { LocalChat } from '../../src/runtime/local-chat.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(path.join(tmpdir(), 'affectgpt-local-chat-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 let caches = 0;
 const newCache = () => path.join(folder, String(caches++));
 

@@ -1,7 +1,6 @@
-import { mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { Frames, Waveforms } from '../../encoders/encoder.ts';
 import { RandomGenerator } from '../../src/engine/random.ts';
@@ -19,10 +18,10 @@ import {
   tinyModel,
   tokens,
 } from '../support/own-encoders.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 import { writeTinyModels } from '../support/tiny-models.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-encoders-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const path = (...names: string[]) => join(folder, ...names);
 
 const random = new RandomGenerator(5);

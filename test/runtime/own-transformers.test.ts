@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { Frames, WaveformPolicy, Waveforms } from '../../encoders/encoder.ts';
 import type { OnnxGraph, OnnxNode } from '../../src/engine/onnxruntime/model-file.ts';
@@ -11,6 +9,7 @@ import type { EncoderInputs, Modality } from '../../src/runtime/encoders/open-en
 import { findTransformers } from '../../src/runtime/encoders/transformers-package.ts';
 import { place, writeOnnx } from '../support/onnx-encoders.ts';
 import { encode as encodeOwn, int64, openOwn } from '../support/own-encoders.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
 const isThere = findTransformers() !== undefined;
 if (!isThere) {
@@ -20,8 +19,7 @@ if (!isThere) {
   );
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-transformers-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const path = (...names: string[]) => join(folder, ...names);
 
 const random = new RandomGenerator(5);

@@ -11,6 +11,34 @@ export interface CommandResult {
   readonly err: string;
 }
 
+/** Runs one command line in this process. */
+export async function run(...argv: string[]): Promise<CommandResult> {
+  const written = { out: '', err: '' };
+  const collect = (key: 'out' | 'err') => (text: unknown) => {
+    written[key] += String(text);
+    return true;
+  };
+  const spies = [
+    vi.spyOn(process.stdout, 'write').mockImplementation(collect('out')),
+    vi.spyOn(process.stderr, 'write').mockImplementation(collect('err')),
+    // What yargs says; in tests it does not come to standard output.
+    vi.spyOn(console, 'log').mockImplementation((text) => void collect('out')(`${text}\n`)),
+  ];
+  try {
+    return { exitCode: await main(argv), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+/** Runs a command line that has to succeed. */
+export async function succeed(...argv: string[]): Promise<CommandResult> {
+  const ran = await run(...argv);
+  if (ran.exitCode !== 0)
+    throw new Error(`affectgpt ${argv.join(' ')}: exit code ${ran.exitCode}\n${ran.err}`);
+  return ran;
+}
+
 /** Command lines of one command, run in this process in a folder and an environment of their own. */
 export interface CommandInFolder {
   /** Of the test that is running; gone after it. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { AdapterContext } from '../../lora/linear.ts';
 import type { DecoderConfig, KeyValue } from '../../model/decoder.ts';
 import { causalBias, decoderForward, embedTokens, logits, ropeTables } from '../../model/decoder.ts';
-import { crossEntropy, gatherRows, supervisedPositions } from '../../model/loss.ts';
+import { crossEntropy, supervisedPositions } from '../../model/loss.ts';
 import { Parameters } from '../../src/engine/parameters.ts';
 import type { HostTensor, TensorMap } from '../../src/engine/types.ts';
 import { toTensor } from './fixture.ts';
@@ -51,7 +51,7 @@ type Parameters_ = globalThis.Parameters<typeof runDecoder>;
 export function meanLoss(labels: HostTensor, ...[tensors, config, inputs, options]: Parameters_): tf.Scalar {
   const { positions, targets } = supervisedPositions(labels);
   const { hidden } = runDecoder(tensors, config, inputs, options);
-  const rows = gatherRows(hidden, tf.tensor1d(positions, 'int32'));
+  const rows = tf.gather(hidden, tf.tensor1d(positions, 'int32'));
   const scores = logits(new Parameters(tensors), config, rows);
   const { lossSum } = crossEntropy(scores, tf.tensor1d(targets, 'int32'), tf.ones([targets.length]));
   return tf.div(lossSum, targets.length) as tf.Scalar;

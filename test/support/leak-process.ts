@@ -14,8 +14,9 @@ import type { XlaEngine } from '../../src/engine/xla/engine.ts';
 import { Predictor } from '../../src/predict/predictor.ts';
 import { initialParameters } from '../../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
-import { affectGptTask, openModelAndRecords } from '../../train/configured.ts';
+import { affectGptTask } from '../../train/affectgpt.ts';
 import { train } from '../../train/loop.ts';
+import { openModelAndRecords } from '../../train/model-and-records.ts';
 import type { LeakRun, LeakSample } from './leaks.ts';
 
 const run = JSON.parse(process.argv[2]!) as LeakRun;

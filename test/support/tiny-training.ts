@@ -1,7 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
 import { publishedQformer } from '../../fusion/qformer.ts';
 import { type AffectGptLossInputs, affectGptLoss } from '../../model/affectgpt.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -12,9 +10,11 @@ import { RandomGenerator } from '../../src/engine/random.ts';
 import type { Engine, HostTensorMap } from '../../src/engine/types.ts';
 import { type AffectGpt, openAffectGpt, trainableShapes } from '../../src/runtime/affectgpt.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
-import { affectGptTask } from '../../train/configured.ts';
+import { affectGptTask } from '../../train/affectgpt.ts';
 import type { TrainingTask } from '../../train/task.ts';
+import { jsonLines } from './json-lines.ts';
 import { writeLosslessClips } from './lossless-clips.ts';
+import { folderForFile } from './temporary-folder.ts';
 import { writeTinyModels } from './tiny-models.ts';
 
 /** Tiny models and clips on disk, and configurations of them. */
@@ -26,13 +26,12 @@ export interface TinyTraining {
 
 /** Makes models and clips that are gone after the tests of the file. */
 export async function makeTinyTraining(samples: number): Promise<TinyTraining> {
-  const folder = await mkdtemp(join(tmpdir(), 'affectgpt-tiny-'));
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const folder = folderForFile();
   const models = await writeTinyModels(join(folder, 'models'));
   await mkdir(join(folder, 'clips'));
   const rows = await writeLosslessClips(join(folder, 'clips'), samples);
   const manifest = join(folder, 'clips', 'manifest.jsonl');
-  await writeFile(manifest, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  await writeFile(manifest, jsonLines(rows));
   const file = join(folder, 'config.yaml');
   await writeFile(
     file,

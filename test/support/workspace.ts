@@ -1,7 +1,8 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256File } from '../../src/io/checksum.ts';
 import { planClips, writeClips } from '../../src/quickstart/clips.ts';
+import { jsonLines, readLines } from './json-lines.ts';
 import { writeTinyModels } from './tiny-models.ts';
 
 /** A row of the manifest that a workspace has. */
@@ -58,7 +59,7 @@ export async function writeWorkspace(folder: string): Promise<Workspace> {
   const path = (...names: string[]) => join(folder, ...names);
   const writeManifest = async (name: string, rows: readonly object[]): Promise<string> => {
     const file = path('clips', name);
-    await writeFile(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    await writeFile(file, jsonLines(rows));
     return file;
   };
   await mkdir(folder, { recursive: true });
@@ -73,15 +74,6 @@ export async function writeWorkspace(folder: string): Promise<Workspace> {
   const config = path('config.yaml');
   await writeFile(config, configText(path));
   return { folder, path, config, manifest, rows, writeManifest };
-}
-
-/** Lines of a JSON Lines file. */
-export async function readLines(file: string): Promise<Record<string, unknown>[]> {
-  const text = await readFile(file, 'utf8');
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 /** `--set` for each of the given keys. */

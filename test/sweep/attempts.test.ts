@@ -1,14 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { claimAttempt, readAttempts } from '../../src/sweep/attempts.ts';
 import { pointState } from '../../src/sweep/point-state.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-claims-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const point = (name: string) => join(folder, name);
 const claimPath = (name: string, number = 1) =>
   join(point(name), 'attempts', String(number).padStart(4, '0'), 'claim.json');

@@ -1,12 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadSweep, selectPoints } from '../../src/sweep/load.ts';
 import { pointId } from '../../src/sweep/point-id.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-sweep-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 
 await writeFile(
   join(folder, 'base.yaml'),

@@ -1,16 +1,15 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { claimAttempt } from '../../src/sweep/attempts.ts';
 import { loadSweep, type SweepPoint } from '../../src/sweep/load.ts';
 import { matchesRow } from '../../src/sweep/published.ts';
 import { publishedTables } from '../../src/sweep/published-tables.ts';
 import { prepareSweep } from '../../src/sweep/snapshot.ts';
 import { writeResults } from '../../src/sweep/write-results.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-published-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 
 async function sweepOf(name: string, text: string) {
   await writeFile(

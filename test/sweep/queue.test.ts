@@ -1,15 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { featureSets } from '../../src/sweep/effective.ts';
 import type { SweepPoint } from '../../src/sweep/load.ts';
 import { PointQueue } from '../../src/sweep/queue.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-queue-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 
 const configOf = (visual: string, audio: string, more: Record<string, unknown> = {}) =>
   parseConfig({

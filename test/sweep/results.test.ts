@@ -1,17 +1,17 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { claimAttempt } from '../../src/sweep/attempts.ts';
 import { loadSweep, type Sweep, type SweepPoint } from '../../src/sweep/load.ts';
 import { finalLoss } from '../../src/sweep/metric-values.ts';
 import { prepareSweep } from '../../src/sweep/snapshot.ts';
 import { sampleDeviation, signFlipTest } from '../../src/sweep/statistics.ts';
 import { writeResults } from '../../src/sweep/write-results.ts';
+import { jsonLines } from '../support/json-lines.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-results-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 
 describe('statistics', () => {
   it('divide by n - 1, and say nothing of one value', () => {
@@ -63,17 +63,13 @@ async function finish(point: SweepPoint, loss: number, right = '111111'): Promis
     ...{ samples: step, seconds: 2 * step },
   });
   await mkdir(point.folder, { recursive: true });
-  const lines = [line(1, 2 * loss), line(2, loss)].map((one) => `${JSON.stringify(one)}\n`);
-  await writeFile(join(point.folder, 'metrics.jsonl'), lines.join(''));
+  await writeFile(join(point.folder, 'metrics.jsonl'), jsonLines([line(1, 2 * loss), line(2, loss)]));
   const samples = [...right].map((one, i) => ({
     ...{ name: `s${i}`, scores: {}, label: 'happy' },
     chosen: one === '1' ? 'happy' : 'sad',
   }));
   const accuracy = [...right].filter((one) => one === '1').length / right.length;
-  await writeFile(
-    join(point.folder, 'evaluation.jsonl'),
-    samples.map((one) => `${JSON.stringify(one)}\n`).join(''),
-  );
+  await writeFile(join(point.folder, 'evaluation.jsonl'), jsonLines(samples));
   await writeFile(
     join(point.folder, 'evaluation.json'),
     JSON.stringify({ choices: ['happy', 'sad'], metrics: { accuracy, weighted: { f1: accuracy } } }),

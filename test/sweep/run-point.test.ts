@@ -1,16 +1,15 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { AffectGptError, InputError, NumericError } from '../../src/errors.ts';
 import { loadSweep } from '../../src/sweep/load.ts';
 import { pointState } from '../../src/sweep/point-state.ts';
 import { threadsOf } from '../../src/sweep/run.ts';
 import { runPoint } from '../../src/sweep/run-point.ts';
 import { prepareSweep } from '../../src/sweep/snapshot.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-point-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 await writeFile(join(folder, 'base.yaml'), 'data: { manifest: clips.jsonl }\noutput: run\n');
 await writeFile(
   join(folder, 'sweep.yaml'),

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { claimAttempt } from '../../src/sweep/attempts.ts';
 import { parseBackendOptions } from '../../src/sweep/backends/due.ts';
 import { slurmDryRun, slurmStatus, submitToSlurm } from '../../src/sweep/backends/slurm.ts';
@@ -18,9 +17,9 @@ import {
 import { loadSweep } from '../../src/sweep/load.ts';
 import { prepareSweep } from '../../src/sweep/snapshot.ts';
 import { run } from '../e2e/workspace.ts';
+import { folderForFile } from '../support/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-slurm-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 
 /** What Slurm 22.05 printed about a job of seven tasks, two at a time. */
 const recorded = (name: string) => readFile(join('test/fixtures/slurm', name), 'utf8');

@@ -9,7 +9,7 @@ import type { StepRecord } from '../../train/logger.ts';
 import { train } from '../../train/loop.ts';
 import { formatReplay, inspectTensor, replayStep } from '../../train/replay.ts';
 import type { TrainingTask, TrainOptions } from '../../train/task.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { tinyAdapter, tinyDecoderTask, tinyLineTask } from './tiny-tasks.ts';
 
 let engine: Engine;

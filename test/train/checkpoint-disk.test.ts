@@ -8,8 +8,8 @@ import type { HostTensor, HostTensorMap, State } from '../../src/engine/types.ts
 import { sha256 } from '../../src/io/checksum.ts';
 import type * as filesystem from '../../src/io/filesystem.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../train/checkpoint.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
 import { pythonWith } from '../support/python.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { digests, frozenCheckpoint, frozenShapes, frozenSteps, trainFrozen } from './frozen-run.ts';
 import { tinyAdapter } from './tiny-tasks.ts';
 

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../src/io/safetensors.ts';
 import { checkpointFormatVersion, loadCheckpoint, loadWeights } from '../../train/checkpoint.ts';
 import { writeChecksums } from '../../train/checkpoint-checksums.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
 import { fixturePath, readJson } from '../support/fixture.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import {
   digests,
   type FrozenExpectation,

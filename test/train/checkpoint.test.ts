@@ -18,8 +18,8 @@ import {
   type TensorShapes,
 } from '../../train/checkpoint.ts';
 import { findResumable, listCheckpoints, removeUnfinished } from '../../train/checkpoint-folders.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
 import { readJson } from '../support/fixture.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { tinyAdapter } from './tiny-tasks.ts';
 
 const shapes: TensorShapes = {

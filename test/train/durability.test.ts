@@ -4,7 +4,7 @@ import { relative } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { createEngine } from '../../src/engine/engines.ts';
 import { train } from '../../train/loop.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { tinyLineTask } from './tiny-tasks.ts';
 
 /** Paths of what is fsynced from here to the end of the test, in this order, as they were named then. */

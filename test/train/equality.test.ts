@@ -9,6 +9,7 @@ import { createTrainState, TrainStep } from '../../train/step.ts';
 import type { TaskBatch, TrainingTask } from '../../train/task.ts';
 import { maxAbsDifference } from '../support/fixture.ts';
 import { makeTinyTraining, openTinyTraining, sampleLosses } from '../support/tiny-training.ts';
+import { relativeLength } from './relative-length.ts';
 
 const training = await makeTinyTraining(11);
 const engine = await createEngine({ type: 'onnxruntime', threads: 1 });
@@ -30,19 +31,6 @@ const largest = (data: ArrayLike<number>): number => maxAbsDifference(data, new 
 /** The largest difference as a part of the largest value. */
 const relative = (actual: ArrayLike<number>, expected: ArrayLike<number>): number =>
   maxAbsDifference(actual, expected) / largest(expected);
-
-/** Length of the difference as a part of the length, over all tensors together. */
-function relativeLength(actual: HostTensorMap, expected: HostTensorMap): number {
-  let difference = 0;
-  let whole = 0;
-  for (const [name, { data }] of Object.entries(expected)) {
-    for (let i = 0; i < data.length; i++) {
-      difference += (actual[name]!.data[i]! - data[i]!) ** 2;
-      whole += data[i]! ** 2;
-    }
-  }
-  return Math.sqrt(difference / whole);
-}
 
 /** Zero but for rounding: attention does not change where all its scores do by the same. */
 const isNoise = (name: string): boolean => name.endsWith('self.key.bias');

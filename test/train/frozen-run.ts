@@ -32,7 +32,7 @@ function drawn(name: string, shape: readonly number[]): HostTensor {
 }
 
 /** Fits `(x W + b) A' B'` to numbers: a loss that reaches every tensor. */
-export const frozenTask: TrainingTask = {
+const frozenTask: TrainingTask = {
   stepOptions: {
     name: 'frozen',
     lossSum: ({ inputs, parameters }) => {

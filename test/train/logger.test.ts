@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readEventFile } from '../../src/io/tensorboard.ts';
 import { RunLogger, type RunLoggerOptions, type StepRecord } from '../../train/logger.ts';
 import { cutMetrics } from '../../train/metrics.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const start = { step: 0, totals: { tokens: 0, samples: 0, seconds: 0 } };
 

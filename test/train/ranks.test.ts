@@ -15,8 +15,9 @@ import { EpochSampler, firstPosition } from '../../train/sampler.ts';
 import { createTrainState, TrainStep } from '../../train/step.ts';
 import type { RunOptions, TrainingTask, TrainOptions } from '../../train/task.ts';
 import type { Validator } from '../../train/validation/validator.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
 import { localRanks } from '../support/local-ranks.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { relativeLength } from './relative-length.ts';
 import { tinyAdapter, tinyDecoderTask, tinyLineTask } from './tiny-tasks.ts';
 
 let engine: Engine;
@@ -65,19 +66,6 @@ const runIn = (folder: string, changes: Partial<RunOptions> = {}): RunOptions =>
 
 const bits = (tensors: HostTensorMap) =>
   Object.entries(tensors).map(([name, { data }]) => [name, Buffer.from(data.slice().buffer)]);
-
-/** Length of the difference as a part of the length, over all tensors together. */
-function relativeLength(actual: HostTensorMap, expected: HostTensorMap): number {
-  let difference = 0;
-  let whole = 0;
-  for (const [name, { data }] of Object.entries(expected)) {
-    for (let i = 0; i < data.length; i++) {
-      difference += (actual[name]!.data[i]! - data[i]!) ** 2;
-      whole += data[i]! ** 2;
-    }
-  }
-  return Math.sqrt(difference / whole);
-}
 
 /** Loss by loss, to 1e-6. */
 function expectSameLosses(actual: readonly StepRecord[], expected: readonly StepRecord[]): void {

@@ -6,7 +6,7 @@ import { dataRecord, writeDataRecord } from '../../train/data-record.ts';
 import { train } from '../../train/loop.ts';
 import { checkResumable, checkUnused, resumeRun } from '../../train/resume.ts';
 import { EpochSampler } from '../../train/sampler.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { tinyLineTask } from './tiny-tasks.ts';
 
 /** Three samples of which the second answers as told. */

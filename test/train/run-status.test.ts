@@ -12,7 +12,7 @@ import {
   readRunStatus,
   withRunStatus,
 } from '../../train/run-status.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const fresh = { step: 0, steps: 10, checkpoint: null, command: ['affectgpt', 'train'] };
 

@@ -150,12 +150,16 @@ describe('a length in epochs', () => {
   });
 
   it('is told, and leaves a configuration in steps alone', () => {
-    expect(describeEpochs(withSteps(config('proportional', { epochs: 3 }), records), 8)).toBe(
+    expect(describeEpochs(withSteps(config('proportional', { epochs: 3 }), records), records)).toBe(
       '3 epochs of 8 samples (train.epochs): 6 steps.',
     );
     const inSteps = config('proportional', { steps: 9 });
     expect(withSteps(inSteps, records)).toBe(inSteps);
-    expect(describeEpochs(inSteps, 8)).toBeUndefined();
+    expect(describeEpochs(inSteps, records)).toBeUndefined();
+    const weighted = withSteps(config({ MOSI: 2.5 }, { epochs: 2 }), records);
+    expect(describeEpochs(weighted, records)).toBe(
+      '2 epochs of 8 samples, 11 drawn in each by data.mmla.weights (train.epochs): 6 steps.',
+    );
   });
 
   it('has to be enough for the validations', () => {

@@ -7,11 +7,10 @@ import type { Engine } from '../../src/engine/types.ts';
 import { readEventFile } from '../../src/io/tensorboard.ts';
 import type { InterruptSignal } from '../../train/interrupts.ts';
 import { train } from '../../train/loop.ts';
-import { createTrainState } from '../../train/step.ts';
 import type { TrainOptions } from '../../train/task.ts';
-import { ValidationLoss } from '../../train/validation/loss.ts';
 import type { ValidationPolicy, Validator } from '../../train/validation/validator.ts';
-import { temporaryFolder } from '../io/temporary-folder.ts';
+import { readLines } from '../support/json-lines.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { tinyLineTask } from './tiny-tasks.ts';
 
 let engine: Engine;
@@ -63,15 +62,11 @@ const trained = ({ folder, validator = digestValidator(), policy, keepEvery, ...
     ...options,
   });
 
-const readLines = async (folder: string): Promise<Record<string, unknown>[]> =>
-  (await readFile(join(folder, 'validation.jsonl'), 'utf8'))
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+const validations = (folder: string) => readLines(join(folder, 'validation.jsonl'));
 
 /** All of a run that may not depend on interruptions. */
 async function remains(folder: string) {
-  const lines = (await readLines(folder)).map(({ seconds: _, ...line }) => line);
+  const lines = (await validations(folder)).map(({ seconds: _, ...line }) => line);
   const names = (await readdir(join(folder, 'checkpoints'))).sort();
   const steps = names.filter((name) => name.startsWith('step-'));
   const best = (await readFile(join(folder, 'checkpoints', 'best'), 'utf8')).trim();
@@ -87,7 +82,7 @@ describe('validation in a training', () => {
     const outcome = await trained({ folder });
     const { lines, names, best } = await remains(folder);
     expect(lines.map(({ step }) => step)).toEqual([3, 6, 9, 12, 15, 18]);
-    expect(Object.keys((await readLines(folder))[0]!)).toEqual(
+    expect(Object.keys((await validations(folder))[0]!)).toEqual(
       'step loss samples supervisedTokens metrics answers seconds set'.split(' '),
     );
     const lowest = lines.reduce((low, line) => ((line.loss as number) < (low.loss as number) ? line : low));
@@ -278,7 +273,7 @@ describe('a signal during a validation', () => {
       },
     });
     expect(outcome).toMatchObject({ status: 'interrupted', exitCode: 143, step: at });
-    expect((await readLines(folder)).at(-1)!.step).toBe(at - every);
+    expect((await validations(folder)).at(-1)!.step).toBe(at - every);
     await trained({ folder, policy: { every } });
     expect(await remains(folder)).toEqual(await remains(whole));
     await expect(trained({ folder, policy: { every } })).rejects.toMatchObject({ code: 'RUN_COMPLETE' });
@@ -313,7 +308,7 @@ describe('a run that goes on otherwise', () => {
             schedule: { type: 'constant', lr: 0.05 },
             run: { folder, resume: 'auto', checkpoint: { every: 5, keep: 1, keepEvery: 5 } },
           }));
-      expect((await readLines(folder)).map(({ step }) => step)).toEqual([3, 6, 9]);
+      expect((await validations(folder)).map(({ step }) => step)).toEqual([3, 6, 9]);
       if (validates) expect(outcome.best!.step).toBeLessThan(10);
     }
   });
@@ -341,59 +336,5 @@ describe('a run that goes on otherwise', () => {
       code: 'VALIDATION_FILE_INVALID',
       message: expect.stringMatching(/validation\.jsonl, row 4 .*step/),
     });
-  });
-});
-
-describe('the loss of held-out samples', () => {
-  const { initialParameters, stepOptions, loadBatch, names } = task;
-  const weight = Float32Array.of(0.5, -1, 2);
-  const parameters = { weight: { ...initialParameters.weight!, data: weight } };
-  async function* batches(...groups: (readonly string[])[]) {
-    for (const group of groups) yield { ...(await loadBatch(group, { epoch: 0, step: 0 })), names: group };
-  }
-  const never = () => false;
-
-  it('is the mean over all tokens, however samples are batched, and only reads the state', async () => {
-    let sum = 0;
-    for (const name of names.slice(0, 4)) {
-      const { x, y } = (await loadBatch([name], { epoch: 0, step: 0 })).inputs;
-      sum += (weight.reduce((dot, w, i) => dot + w * x!.data[i]!, 0) - y!.data[0]!) ** 2;
-    }
-    const loss = new ValidationLoss(engine, stepOptions);
-    const state = createTrainState(engine, parameters);
-    const before = await state.read();
-    const apart = await loss.mean(state, batches(names.slice(0, 3), names.slice(3, 4)), never);
-    expect(apart).toEqual({ loss: expect.closeTo(sum / 4, 5), supervisedTokens: 4 });
-    const together = await loss.mean(state, batches(names.slice(0, 4)), never);
-    expect(together!.loss).toBeCloseTo(apart!.loss, 6);
-    expect(await state.read()).toEqual(before);
-    state.dispose();
-    await loss.dispose();
-  });
-
-  it('is given up between batches', async () => {
-    const loss = new ValidationLoss(engine, stepOptions);
-    const state = createTrainState(engine, parameters);
-    let asked = 0;
-    expect(await loss.mean(state, batches(['point-0'], ['point-1']), () => ++asked > 1)).toBeUndefined();
-    expect(asked).toBe(2);
-    state.dispose();
-    await loss.dispose();
-  });
-
-  it('says which samples give no number', async () => {
-    const bad = tinyLineTask(3, 'point-1');
-    const loss = new ValidationLoss(engine, bad.stepOptions);
-    const state = createTrainState(engine, parameters);
-    const loaded = async function* () {
-      yield { ...(await bad.loadBatch(bad.names, { epoch: 0, step: 0 })), names: bad.names };
-    };
-    await expect(loss.mean(state, loaded(), never)).rejects.toMatchObject({
-      code: 'VALIDATION_LOSS_NOT_FINITE',
-      exitCode: 3,
-      message: expect.stringContaining('point-0, point-1, point-2 is NaN'),
-    });
-    state.dispose();
-    await loss.dispose();
   });
 });

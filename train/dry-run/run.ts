@@ -5,11 +5,12 @@ import { InputError } from '../../src/errors.ts';
 import type { AffectGpt } from '../../src/runtime/affectgpt.ts';
 import { lacksModels } from '../../src/runtime/configured-models.ts';
 import { type OpenSamples, openSamples } from '../../src/runtime/samples.ts';
-import { affectGptTask, openModelAndRecords } from '../configured.ts';
+import { affectGptTask } from '../affectgpt.ts';
 import { describeEpochs, withSteps } from '../epochs.ts';
 import { configuredGrouping } from '../length-grouping.ts';
 import type { StepRecord } from '../logger.ts';
 import { train } from '../loop.ts';
+import { openModelAndRecords } from '../model-and-records.ts';
 import { checkUnused } from '../resume.ts';
 import { configuredWeights } from '../sample-weights.ts';
 import { EpochSampler, firstPosition, type SamplerOptions } from '../sampler.ts';
@@ -166,7 +167,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
   });
   const { model, train: records, heldOut, validation } = opened;
   const config = withSteps(options.config, records);
-  const length = describeEpochs(config, records.length);
+  const length = describeEpochs(config, records);
   if (length !== undefined) notify(length);
   const inMemory: Config = { ...config, data: { ...config.data, featureCache: null } };
   const samples = await openSamples({

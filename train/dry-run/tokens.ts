@@ -1,4 +1,4 @@
-import { EpochSampler, firstPosition, type LengthGrouping, type SampleWeights } from '../sampler.ts';
+import { EpochSampler, firstPosition, type SamplerOptions } from '../sampler.ts';
 
 /** Tokens of one sample's training sequence. */
 export interface SequenceLength {
@@ -33,15 +33,9 @@ export interface WidestBatch {
  *
  * @returns also the micro-batch with the most tokens after padding: the one that needs the most memory
  */
-export function countTokens(options: {
-  readonly names: readonly string[];
-  readonly seed: number;
-  readonly batchSize: number;
-  readonly accumulation: number;
-  readonly lengthGrouping?: LengthGrouping | null;
-  readonly weights?: SampleWeights | null;
-  readonly lengthOf: (name: string) => SequenceLength;
-}): { readonly summary: TokenSummary; readonly widest: WidestBatch } {
+export function countTokens(
+  options: SamplerOptions & { readonly lengthOf: (name: string) => SequenceLength },
+): { readonly summary: TokenSummary; readonly widest: WidestBatch } {
   const { names, lengthOf } = options;
   const lengths = new Map(names.map((name) => [name, lengthOf(name)]));
   const sampler = new EpochSampler(options);

@@ -16,7 +16,7 @@ export interface Judgement {
 }
 
 /** @throws InputError `VALIDATION_METRIC_UNDEFINED` */
-export function metricValue({ step, loss, metrics }: ValidatedStep, metric: string): number {
+function metricValue({ step, loss, metrics }: ValidatedStep, metric: string): number {
   const value = metric === 'loss' ? loss : metrics[metric];
   if (value === undefined) {
     throw new InputError(

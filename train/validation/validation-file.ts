@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { InputError } from '../../src/errors.ts';
 import { writeFileAtomic } from '../../src/io/atomic.ts';
 import { readText } from '../../src/io/filesystem.ts';
-import { dropTornLine, readJsonl } from '../../src/io/jsonl.ts';
+import { dropTornLine, jsonLines, readJsonl } from '../../src/io/jsonl.ts';
 import type { ValidationResult } from './validator.ts';
 
 /** The validations of a run, one a line. */
@@ -95,7 +95,7 @@ export async function cutValidations(runFolder: string, step: number): Promise<V
   const lines = await readValidations(runFolder);
   const kept = lines.filter((line) => line.step <= step);
   if (kept.length < lines.length) {
-    const text = kept.map((line) => `${JSON.stringify(line)}\n`).join('');
+    const text = jsonLines(kept);
     await writeFileAtomic(join(runFolder, validationName), text);
   }
   return kept;

@@ -1,6 +1,7 @@
 import type { GpuName } from '../../engine/xla/gpu-targets.ts';
 import { CheckError } from '../../errors.ts';
 import { usageError } from '../errors.ts';
+import { notify } from '../notify.ts';
 import type { BenchMode } from './mode.ts';
 
 /** Of the sequences of the training set, answers are about so much. */
@@ -76,7 +77,7 @@ export const compileForMode: BenchMode = {
       config: loadConfig({ config: name, set }).config,
       ...{ gpu, sizes: { batch, tokens, supervised } },
       recompute: { both: [false, true], always: [true], never: [false] }[recompute],
-      notify: (message) => void process.stderr.write(`${message}\n`),
+      notify,
     });
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : formatCompileFor(report, gpu));
     if (report.missed.length > 0) {

@@ -1,24 +1,15 @@
+import { MMLA_TASKS } from '../mmla.ts';
+
 /**
  * Hyper-parameters of fine-tuning in the MMLA paper (NeurIPS 2025, Section 4 and Tables 9 to 12). Where the tables and a
  * released configuration can be read in two ways, the one that agrees with the other was taken.
  */
 
-/** Tasks as names of presets spell them, in the order of the paper's Table 1. */
-export const presetTasks = [
-  'mintrec',
-  'mintrec2.0',
-  'meld',
-  'iemocap',
-  'meld-da',
-  'iemocap-da',
-  'mosi',
-  'ch-sims',
-  'ur-funny',
-  'mustard',
-  'annomi-client',
-  'annomi-therapist',
-] as const;
-export type PresetTask = (typeof presetTasks)[number];
+/** A task of MMLA as names of presets spell it. */
+export type PresetTask = Lowercase<(typeof MMLA_TASKS)[number]>;
+
+/** In the order of the paper's Table 1. */
+export const presetTasks = MMLA_TASKS.map((task) => task.toLowerCase() as PresetTask);
 
 /** What a model is fine-tuned with. Absent is what the source does not say. */
 export interface Recipe {
@@ -39,6 +30,7 @@ export interface Recipe {
   readonly maxLength?: number;
 }
 
+/** Hyper-parameters by task. */
 export type Recipes = Readonly<Record<PresetTask, Recipe>>;
 
 /** Why a preset cannot be used. */
@@ -77,16 +69,16 @@ const recipe = ([lr, warmupRatio, batchSize, epochs, rank, alpha]: Row): Recipe 
   ...{ lr, warmupRatio, batchSize, epochs, rank, alpha },
 });
 
+/** Hyper-parameters of every task. */
+export const recipesOf = (of: (task: PresetTask, index: number) => Recipe): Recipes =>
+  Object.fromEntries(presetTasks.map((task, i) => [task, of(task, i)])) as unknown as Recipes;
+
 /** The same for every task but those named. */
-function everywhere(row: Row, but: Partial<Readonly<Record<PresetTask, Row>>> = {}): Recipes {
-  const rows = presetTasks.map((task) => [task, recipe(but[task] ?? row)] as const);
-  return Object.fromEntries(rows) as unknown as Recipes;
-}
+const everywhere = (row: Row, but: Partial<Readonly<Record<PresetTask, Row>>> = {}): Recipes =>
+  recipesOf((task) => recipe(but[task] ?? row));
 
 /** A row for each task, in the order of `presetTasks`. */
-function rows(...all: readonly Row[]): Recipes {
-  return Object.fromEntries(presetTasks.map((task, i) => [task, recipe(all[i]!)])) as unknown as Recipes;
-}
+const rows = (...all: readonly Row[]): Recipes => recipesOf((_, i) => recipe(all[i]!));
 
 /** The three decoders without vision have the same rows. */
 const decoder = (title: string) => ({
@@ -186,6 +178,7 @@ export const paperRecipes = {
   },
 } satisfies Readonly<Record<string, PaperRecipes>>;
 
+/** A model as names of presets spell it. */
 export type PresetModel = keyof typeof paperRecipes;
 
 /** What holds for all of the paper's values. */

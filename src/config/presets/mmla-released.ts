@@ -3,9 +3,9 @@ import {
   type PresetModel,
   type PresetTask,
   paperRecipes,
-  presetTasks,
   type Recipe,
   type Recipes,
+  recipesOf,
 } from './mmla-paper.ts';
 
 /**
@@ -16,14 +16,11 @@ import {
 type Changes = Partial<Recipe>;
 
 /** The paper's rows with what a script sets besides or differently. */
-function changed(
+const changed = (
   paper: Recipes,
   everywhere: Changes,
   of: Partial<Readonly<Record<PresetTask, Changes>>> = {},
-): Recipes {
-  const rows = presetTasks.map((task) => [task, { ...paper[task], ...everywhere, ...of[task] }] as const);
-  return Object.fromEntries(rows) as unknown as Recipes;
-}
+): Recipes => recipesOf((task) => ({ ...paper[task], ...everywhere, ...of[task] }));
 
 const { sft: decoderSft } = paperRecipes['qwen2-7b'];
 

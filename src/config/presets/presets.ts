@@ -14,15 +14,20 @@ import { releasedNotes, releasedRecipes } from './mmla-released.ts';
 
 /** Where values come from: the tables of the MMLA paper, or the scripts released with it. */
 export const presetSources = ['paper', 'released'] as const;
+/** A source as names of presets begin with it. */
 export type PresetSource = (typeof presetSources)[number];
+
+/** Of presets named `it`. */
+const mixtureNote =
+  'A preset chooses no samples, `it` neither. Training on all tasks was published with the training samples whose clips other tasks test on; here they are left out unless data.mmla.excludeSharedClips is false.';
 
 /** What holds for all presets of a source. */
 export const sourceNotes: Readonly<Record<PresetSource, readonly string[]>> = {
-  paper: paperNotes,
-  released: releasedNotes,
+  paper: [...paperNotes, mixtureNote],
+  released: [...releasedNotes, mixtureNote],
 };
 
-const recipesOf: Readonly<Record<PresetSource, Readonly<Record<PresetModel, ModelRecipes>>>> = {
+const recipesBy: Readonly<Record<PresetSource, Readonly<Record<PresetModel, ModelRecipes>>>> = {
   paper: paperRecipes,
   released: releasedRecipes,
 };
@@ -43,7 +48,7 @@ export interface Preset {
 }
 
 function presetsOf(source: PresetSource, model: PresetModel): Preset[] {
-  const { sft, it }: ModelRecipes = recipesOf[source][model];
+  const { sft, it }: ModelRecipes = recipesBy[source][model];
   const preset = (task: Preset['task'], recipe: Recipe | Refused): Preset => ({
     ...{ name: `${source}:${model}/${task}`, source, model, task, recipe },
   });
@@ -58,7 +63,7 @@ export const presets: readonly Preset[] = presetSources.flatMap((source) =>
 
 /** What else a source says of a model. */
 export const presetNotes = (source: PresetSource, model: PresetModel): readonly string[] =>
-  recipesOf[source][model].notes ?? [];
+  recipesBy[source][model].notes ?? [];
 
 /** As the paper names a model. */
 export const presetTitle = (model: PresetModel): string => paperRecipes[model].title;
@@ -86,25 +91,24 @@ export const recipeKeys = {
   clipNorm: 'train.clipNorm',
   maxLength: 'model.maxLength',
 } as const satisfies Readonly<Record<keyof Recipe, string>>;
+/** A hyper-parameter. */
 export type RecipeField = keyof typeof recipeKeys;
+/** In the order in which tables show them. */
 export const recipeFields = Object.keys(recipeKeys) as readonly RecipeField[];
 
+/** A copy of a map with the value below it that a list of keys leads to. */
+const placed = (values: Plain, [key, ...inner]: readonly string[], value: unknown): Plain => ({
+  ...values,
+  [key!]: inner.length === 0 ? value : placed((values[key!] ?? {}) as Plain, inner, value),
+});
+
 /** The configuration keys of hyper-parameters, as a file would give them. */
-export function recipeValues(recipe: Recipe): Plain {
-  const { warmupRatio, lr, weightDecay, batchSize, accumulation, epochs, clipNorm } = recipe;
-  const { rank, alpha, dropout, maxLength } = recipe;
-  return {
-    ...(maxLength !== undefined && { model: { maxLength } }),
-    lora: { rank, alpha, ...(dropout !== undefined && { dropout }) },
-    train: {
-      ...{ batchSize, epochs },
-      ...(accumulation !== undefined && { accumulation }),
-      ...(clipNorm !== undefined && { clipNorm }),
-      optimizer: { lr, ...(weightDecay !== undefined && { weightDecay }) },
-      schedule: { type: 'warmup-cosine', warmupRatio },
-    },
-  };
-}
+export const recipeValues = (recipe: Recipe): Plain =>
+  recipeFields
+    .filter((field) => recipe[field] !== undefined)
+    .reduce((values, field) => placed(values, recipeKeys[field].split('.'), recipe[field]), {
+      train: { schedule: { type: 'warmup-cosine' } },
+    } as Plain);
 
 /** A hyper-parameter that the released scripts set to something else than the paper. */
 export interface Deviation {

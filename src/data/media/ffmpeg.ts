@@ -27,7 +27,7 @@ export interface MediaRunOptions {
 }
 
 /** Time limit of one file where none is given. */
-export const defaultMediaTimeoutSeconds = 120;
+const defaultMediaTimeoutSeconds = 120;
 
 /** Lets the time of one file begin: all runs over it together have to keep to the limit. */
 export function startMediaClock({ timeoutSeconds = defaultMediaTimeoutSeconds }: MediaRunOptions = {}) {

@@ -18,7 +18,7 @@ export const mmlaSource = 'https://huggingface.co/datasets/THUIAR/MMLA-Datasets'
  * Name of a sample among those of all tasks: its id, after the key of its task where the id does not begin with that, as
  * in text files that name a clip by the set it was taken from (`IEMOCAP-DA:IEMOCAP_Ses05F_impro01_F000`).
  */
-export const mmlaSampleName = ({ id, task }: Pick<MmlaRecord, 'id' | 'task'>): string =>
+const mmlaSampleName = ({ id, task }: Pick<MmlaRecord, 'id' | 'task'>): string =>
   id.startsWith(`${task}_`) ? id : `${task}:${id}`;
 
 /**

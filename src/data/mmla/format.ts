@@ -26,7 +26,7 @@ export interface ReadResult {
 /** What a file looks like, to recognise its format by. */
 export interface FileHead {
   readonly file: string;
-  /** Its first bytes as UTF-8, 64 KiB at most; what is no UTF-8 has become U+FFFD. */
+  /** Its first bytes as UTF-8, 1 MiB at most; what is no UTF-8 has become U+FFFD. */
   readonly text: string;
 }
 

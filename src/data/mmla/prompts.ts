@@ -1,3 +1,4 @@
+import { MMLA_PROMPTS } from '../../config/mmla.ts';
 import type { MmlaSplit, MmlaTask, MmlaTaskKey } from './tasks.ts';
 
 /**
@@ -10,7 +11,7 @@ import type { MmlaSplit, MmlaTask, MmlaTaskKey } from './tasks.ts';
  *   "Respond", two after it. For CH-SIMS four of the five scripts leave out `neutral`; here all labels are offered
  * - `mmla-text`: what the language models were trained on (LLaMA-Factory text)
  */
-export const mmlaPromptPresets = ['fixed', 'paper', 'mmla-train', 'mmla-infer', 'mmla-text'] as const;
+export const mmlaPromptPresets = MMLA_PROMPTS;
 export type MmlaPromptPreset = (typeof mmlaPromptPresets)[number];
 
 /** The released files that hold prompts, by the framework that they were made for. */
@@ -24,7 +25,7 @@ export const mmlaPromptLayouts = [
 export type MmlaPromptLayout = (typeof mmlaPromptLayouts)[number];
 
 /** Where the video goes: what stored prompts begin with. */
-export const mediaTokens: Readonly<Record<MmlaPromptLayout, string>> = {
+const mediaTokens: Readonly<Record<MmlaPromptLayout, string>> = {
   llamafactory: '<video>',
   'llamafactory-text': '',
   llava: '<image>\n',

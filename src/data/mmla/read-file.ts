@@ -7,8 +7,10 @@ import { mmlaFormats } from './formats.ts';
 import type { MmlaRecord } from './records.ts';
 import type { MmlaSplit, MmlaTask } from './tasks.ts';
 
+/** Most faults of rows named in one message. */
+const faultsShown = 200;
 /** How much of a file its format is told by. */
-const headBytes = 64 * 1024;
+const headBytes = 1024 * 1024;
 
 async function readHead(file: string): Promise<FileHead> {
   const bytes = await withFile(file, async (handle) => {
@@ -16,6 +18,13 @@ async function readHead(file: string): Promise<FileHead> {
     return buffer.subarray(0, await readInto(handle, buffer, 0));
   });
   return { file, text: new TextDecoder().decode(bytes) };
+}
+
+/** What there is to say of a text that nobody recognises. */
+export function looksLike(text: string): string {
+  if (text.trim() === '') return 'It is empty';
+  if (text.includes('\0')) return 'It is not UTF-8 text (UTF-16, or no text at all); convert it to UTF-8';
+  return `It begins with ${JSON.stringify(text.slice(0, 80))}`;
 }
 
 /**
@@ -32,13 +41,7 @@ export function formatOf(head: FileHead, formats: readonly MmlaFormat[] = mmlaFo
     );
   }
   if (found.length === 1) return found[0]!;
-  const { text } = head;
-  const seen =
-    text.trim() === ''
-      ? 'It is empty'
-      : text.includes('\0')
-        ? 'It is not UTF-8 text (UTF-16, or no text at all)'
-        : `It begins with ${JSON.stringify(text.slice(0, 80))}`;
+  const seen = looksLike(head.text);
   throw new InputError(
     'MMLA_FORMAT_UNKNOWN',
     `${head.file} is in no format in which samples of MMLA are stored. ${seen}. Formats are told by the columns or keys that the file begins with, and these are known: ${names(formats)}.`,
@@ -57,10 +60,10 @@ export async function readMmlaFile(request: ReadRequest): Promise<ReadResult & {
 
 /** One error for the faults of rows, all of them in `faults`. */
 export function rowsInvalid(faults: readonly MmlaFault[]): InputError {
-  const lines = faults.map(formatFault);
+  const lines = faults.map((fault) => formatFault(fault).replace(/\.$/, ''));
   return new InputError(
     'MMLA_ROWS_INVALID',
-    `${faults.length} ${faults.length === 1 ? 'fault was' : 'faults were'} found: ${listFaults(lines)}.`,
+    `${faults.length} ${faults.length === 1 ? 'fault was' : 'faults were'} found: ${listFaults(lines, faultsShown)}.`,
     { faults: lines.map((line) => new InputError('MMLA_ROWS_INVALID', line)) },
   );
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { InputError } from '../../errors.ts';
+import { firstOf, InputError } from '../../errors.ts';
 import { writeFileAtomic } from '../../io/atomic.ts';
 import { storedAnswer, storedPrompt } from './prompts.ts';
 import type { MmlaRecord } from './records.ts';
@@ -70,11 +70,11 @@ export interface RebuiltTrain {
 /** Samples named in one message. */
 const samplesShown = 5;
 
-function listed(records: readonly MmlaRecord[]): string {
-  const names = records.slice(0, samplesShown).map(({ id }) => id);
-  const rest = records.length - names.length;
-  return names.join(', ') + (rest > 0 ? ` and ${rest} more` : '');
-}
+const listed = (records: readonly MmlaRecord[]): string =>
+  firstOf(
+    records.map(({ id }) => id),
+    samplesShown,
+  );
 
 const counted = (count: number, what: string): string => `${count} ${count === 1 ? what : `${what}s`}`;
 

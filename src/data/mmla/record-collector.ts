@@ -45,6 +45,8 @@ export class RecordCollector {
   readonly #rowOfClip = new Map<string, number>();
   /** What is wrong with prompts, by message: most often the whole file is one of another task. */
   readonly #promptFaults = new Map<string, number[]>();
+  /** The last question and what is wrong with it: all rows of a file ask the same. */
+  #lastAsked: { readonly prompt?: StoredPrompt; readonly message?: string | undefined } = {};
   #rows = 0;
 
   constructor(request: ReadRequest) {
@@ -81,7 +83,11 @@ export class RecordCollector {
   }
 
   #isAskedElsewhere(row: number, prompt: StoredPrompt): boolean {
-    const message = promptFault(this.#request.task, prompt);
+    const last = this.#lastAsked.prompt;
+    if (prompt.taskWord !== last?.taskWord || prompt.offered !== last?.offered) {
+      this.#lastAsked = { prompt, message: promptFault(this.#request.task, prompt) };
+    }
+    const { message } = this.#lastAsked;
     if (message === undefined) return false;
     this.#rows++;
     const rows = this.#promptFaults.get(message);

@@ -17,6 +17,33 @@ export interface StoredPrompt {
 const opening = /^.*?says: ?/s;
 const closing = 'Based on the text';
 
+/** What the words after an utterance say. */
+interface Question extends Pick<StoredPrompt, 'taskWord' | 'offered'> {
+  readonly words: string;
+  /** What joins it to the utterance. */
+  readonly joint: RegExp;
+}
+
+function readQuestion(words: string): Question {
+  const addsFullStop = words.startsWith('Based on the textual') || words.includes('].Respond in the format');
+  const taskWord = /what is the (.+?) of this speaker/.exec(words)?.[1];
+  const list = /are: \[(.*?)\]/s.exec(words)?.[1];
+  return {
+    words,
+    joint: addsFullStop ? /\.? ?$/ : / $|\.$/,
+    ...(taskWord === undefined ? {} : { taskWord }),
+    ...(list === undefined ? {} : { offered: labelsIn(list) }),
+  };
+}
+
+/** The last one is kept: all rows of a file ask the same. */
+let lastQuestion = readQuestion('');
+
+function questionOf(words: string): Question {
+  if (words !== lastQuestion.words) lastQuestion = readQuestion(words);
+  return lastQuestion;
+}
+
 /**
  * Finds the utterance in a prompt of any released file or preset of the paper: between the first `says:` and the last
  * `Based on the text…`, whatever stands in it.
@@ -30,18 +57,11 @@ export function parseStoredPrompt(prompt: string): StoredPrompt | undefined {
   const begin = opening.exec(prompt)?.[0];
   const end = prompt.lastIndexOf(closing);
   if (begin === undefined || end < begin.length) return undefined;
-  const question = prompt.slice(end);
-  const addsFullStop =
-    question.startsWith('Based on the textual') || question.includes('].Respond in the format');
-  const joined = prompt.slice(begin.length, end);
-  const joint = addsFullStop ? /\.? ?$/ : / $|\.$/;
-  const taskWord = /what is the (.+?) of this speaker/.exec(question)?.[1];
-  const list = /are: \[(.*?)\]/s.exec(question)?.[1];
+  const { joint, words: _, ...asked } = questionOf(prompt.slice(end));
   return {
-    text: joined.replace(joint, ''),
+    text: prompt.slice(begin.length, end).replace(joint, ''),
     isTextOnly: begin.startsWith('The speaker'),
-    ...(taskWord === undefined ? {} : { taskWord }),
-    ...(list === undefined ? {} : { offered: labelsIn(list) }),
+    ...asked,
   };
 }
 
@@ -63,15 +83,22 @@ const listKey = (labels: readonly string[]): string =>
 const offers = (task: MmlaTask, offered: readonly string[]): boolean =>
   listKey(offered) === listKey(task.labels) || offered.join('').toLowerCase() === task.labels.join('');
 
+const spaced = (word: string): string => word.toLowerCase().replaceAll('_', ' ');
+
+/** Whether a prompt names some of a task's labels and no others. */
+const offersSome = (task: MmlaTask, offered: readonly string[]): boolean =>
+  offered.every((label) => task.labels.includes(label.toLowerCase()));
+
 /** What is wrong where a prompt asks something else than its task does; undefined where it asks just that. */
 export function promptFault(task: MmlaTask, { taskWord, offered }: StoredPrompt): string | undefined {
-  if (taskWord !== undefined && !taskWords(task).includes(taskWord.toLowerCase())) {
+  if (taskWord !== undefined && !taskWords(task).map(spaced).includes(spaced(taskWord))) {
     return `asks for the ${taskWord} and not for the ${task.dimension}${elsewhere(task, offered)}`;
   }
-  if (offered !== undefined && !offers(task, offered)) {
-    return `offers the labels ${offered.join(', ')} and not those of ${task.key} (${task.labels.join(', ')})${elsewhere(task, offered)}`;
-  }
-  return undefined;
+  if (offered === undefined || offers(task, offered)) return undefined;
+  const others = elsewhere(task, offered);
+  return others === '' && offersSome(task, offered)
+    ? undefined
+    : `offers the labels ${offered.join(', ')} and not those of ${task.key} (${task.labels.join(', ')})${others}`;
 }
 
 /** Whose labels these are, where they are those of other tasks. */

@@ -15,6 +15,12 @@ export type MmlaDimension = (typeof mmlaDimensions)[number];
 export const mmlaSplits = ['train', 'dev', 'test'] as const;
 export type MmlaSplit = (typeof mmlaSplits)[number];
 
+/** The split that the name of a file tells, as of `dev.jsonl` and `MELD_train_emotion_llamafactory.json`; undefined where it tells none. */
+export function splitOfName(file: string): MmlaSplit | undefined {
+  const name = /(?:^|[\\/_.-])(train|dev|test)(?:[_.-][^\\/]*)?\.(?:csv|json|jsonl|tsv)$/.exec(file);
+  return mmlaSplits.find((split) => split === name?.[1]);
+}
+
 /** Numbers of samples by split. */
 export type MmlaCounts = Readonly<Record<MmlaSplit, number>>;
 

@@ -38,7 +38,7 @@ export interface SymbolicGraph {
 }
 
 /** The named dimensions of all inputs and state entries, in order of appearance. */
-export function namedDimensions(options: CompileOptions): string[] {
+function namedDimensions(options: CompileOptions): string[] {
   const names = new Set<string>();
   for (const spec of [...Object.values(options.inputs), ...Object.values(options.state ?? {})]) {
     for (const size of spec.shape) if (typeof size === 'string') names.add(size);

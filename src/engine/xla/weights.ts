@@ -8,7 +8,7 @@ import type { WeightSource } from '../types.ts';
 import type { DeviceBuffer, XlaClient } from './client.ts';
 
 /** The type a weight has on the device: the one it is stored in. */
-export const storedType = (source: WeightSource): ElementType =>
+const storedType = (source: WeightSource): ElementType =>
   'dtype' in source
     ? elementType(source.dtype)
     : ({ F32: 'f32', F16: 'f16', BF16: 'bf16' } as const)[source.storage];

@@ -9,7 +9,7 @@ import type { OpenedExtractor } from './run.ts';
  * How a language model on this machine is asked by default: as published, but for the draws. The published evaluation
  * draws (`publishedSampling.temperature`), without a seed.
  */
-export const localSettings: InstructSettings = { ...publishedSampling, temperature: 0, seed: 42 };
+const localSettings: InstructSettings = { ...publishedSampling, temperature: 0, seed: 42 };
 
 export interface LocalExtractorOptions {
   /** Folder of a language model such as Qwen2.5-7B-Instruct, or its id of the Hugging Face hub. */

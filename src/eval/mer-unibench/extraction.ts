@@ -1,4 +1,4 @@
-import { InputError } from '../../errors.ts';
+import { firstOf, InputError } from '../../errors.ts';
 import type { Extraction, ExtractionOptions, Extractor } from './extractor.ts';
 import type { Prediction, PredictionCheckpoint } from './predictions.ts';
 import { predictionsOf } from './predictions.ts';
@@ -45,10 +45,9 @@ export function defaultExtractor(sets: readonly Extractable[]): 'stored' | 'rule
   if (all.every(({ stored }) => stored)) return 'stored';
   const without = all.filter(({ stored }) => !stored).map(({ checkpoint }) => checkpoint.files[0]!);
   if (without.length === all.length) return 'rules';
-  const more = without.length > 5 ? ` and ${without.length - 5} more` : '';
   throw new InputError(
     'EXTRACTOR_UNCLEAR',
-    `Words or sentiments are stored with some of the predictions, but not with ${without.slice(0, 5).join(', ')}${more}. One extractor has to do for all: name it with --extractor ("stored" takes what there is, the others look into the answers), or add the missing -openset files.`,
+    `Words or sentiments are stored with some of the predictions, but not with ${firstOf(without, 5)}. One extractor has to do for all: name it with --extractor ("stored" takes what there is, the others look into the answers), or add the missing -openset files.`,
   );
 }
 

@@ -1,3 +1,5 @@
+import { firstOf } from '../../errors.ts';
+
 /** What input may be like without being refused. */
 export type FindingKind =
   /** The same name several times, with the same content; counted once. */
@@ -34,8 +36,7 @@ const examplesShown = 5;
 
 /** A finding about `of`, in words: `what` and the first few of them. */
 export function finding(kind: FindingKind, file: string, of: readonly string[], what: string): InputFinding {
-  const rest = of.length - examplesShown;
-  const shown = of.slice(0, examplesShown).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+  const shown = firstOf(of, examplesShown);
   return { kind, file, count: of.length, of, message: `${file}: ${what} (${of.length}): ${shown}.` };
 }
 

@@ -21,7 +21,7 @@ import { selectCheckpoint } from './selection.ts';
 import { type SetLevelGrouping, setLevelDetail, withSetLevel } from './set-level.ts';
 import type { WheelTable } from './tables.ts';
 
-export const EXTRACTORS = ['stored', 'rules', 'llm', 'local'] as const;
+const EXTRACTORS = ['stored', 'rules', 'llm', 'local'] as const;
 export type ExtractorName = (typeof EXTRACTORS)[number];
 
 /** An extractor that looks into answers, ready to be used. */

@@ -1,3 +1,4 @@
+import { firstOf } from '../../errors.ts';
 import type { InputFinding } from './findings.ts';
 import type { GroupingOptions } from './metrics/groups.ts';
 import type { LabelSample } from './samples.ts';
@@ -44,8 +45,7 @@ export function scoringFinding(
   what: string,
   count = of.length,
 ): Finding {
-  const rest = of.length - examplesShown;
-  const shown = of.slice(0, examplesShown).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+  const shown = firstOf(of, examplesShown);
   return {
     kind,
     file,

@@ -1,5 +1,5 @@
 import { suggest } from '../../config/suggest.ts';
-import { InputError } from '../../errors.ts';
+import { firstOf, InputError } from '../../errors.ts';
 import type { BenchmarkKey } from './datasets.ts';
 import type { Protocol } from './metrics/result.ts';
 
@@ -11,9 +11,7 @@ export interface Candidates {
 
 const namesShown = 30;
 
-const list = (names: readonly string[]): string =>
-  names.slice(0, namesShown).join(', ') +
-  (names.length > namesShown ? ` and ${names.length - namesShown} more` : '');
+const list = (names: readonly string[]): string => firstOf(names, namesShown);
 
 /**
  * Which checkpoints are scored: all of them under `paper`, which then takes the best of each set; one and the same for all

@@ -1,4 +1,4 @@
-import { InputError } from '../../errors.ts';
+import { firstOf, InputError } from '../../errors.ts';
 import type { BenchmarkDataset } from './datasets.ts';
 
 /** An entry of a published label file. */
@@ -59,9 +59,8 @@ export function truthsOfCorpus(
 
 function check(faults: readonly string[], title: string, origin: string): void {
   if (faults.length === 0) return;
-  const more = faults.length > faultsShown ? `; and ${faults.length - faultsShown} more` : '';
   throw new InputError(
     'LABELS_INVALID',
-    `${origin} is no label file of ${title}: ${faults.slice(0, faultsShown).join('; ')}${more}.`,
+    `${origin} is no label file of ${title}: ${firstOf(faults, faultsShown, '; ')}.`,
   );
 }

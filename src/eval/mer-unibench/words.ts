@@ -1,10 +1,8 @@
-/** White space as Python's `str.strip` sees it: with the separators 0x1c to 0x1f and 0x85, without U+FEFF. */
-const space = '[\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+';
-const outerSpace = new RegExp(`^${space}|${space}$`, 'g');
+import { pythonStrip } from '../../data/python-strip.ts';
 
 /** A word as the tables hold it: lower case, without white space around it (`word.lower().strip()` in Python). */
 export function normalizeWord(word: string): string {
-  return word.toLowerCase().replace(outerSpace, '');
+  return pythonStrip(word.toLowerCase());
 }
 
 /**

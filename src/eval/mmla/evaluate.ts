@@ -78,7 +78,7 @@ export async function readAnswerSet({
   }
   const goldName = goldFile ?? paths[0]!;
   const seeds = files.map((file) => {
-    const matched = matchPredictions(task, gold, file, goldName);
+    const matched = matchPredictions(task, split, gold, file, goldName);
     faults.push(...matched.faults);
     return { predictions: file.file, texts: matched.texts };
   });

@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { locateMmla } from '../../data/mmla/locate.ts';
 import { type MmlaSplit, type MmlaTask, type MmlaTaskKey, mmlaTasks } from '../../data/mmla/tasks.ts';
 import { InputError } from '../../errors.ts';
@@ -85,13 +85,19 @@ async function filesIn(folder: string): Promise<Map<MmlaTaskKey, string>> {
   return files;
 }
 
-/** What a file with the samples of a task may be called in a folder of them. */
-const goldNames = ({ key }: MmlaTask): string[] =>
-  ['jsonl', 'json', 'tsv', 'csv'].map((ending) => `${key}.${ending}`);
+/** What a file with the samples of a task may be called in a folder: after the task, or in the task's own after the split. */
+const goldNames = (
+  { key, folder: released, taskKey }: MmlaTask,
+  split: MmlaSplit,
+  folder: string,
+): string[] => [
+  ...['jsonl', 'json', 'tsv', 'csv'].map((ending) => `${key}.${ending}`),
+  ...([key, released].includes(folder) ? [`${split}.tsv`, `${split}.jsonl`, `${split}_${taskKey}.json`] : []),
+];
 
 /**
  * The file with the gold labels of a task's split: the path itself, a file in it that is called by the task's key, or where
- * one of the released layouts below it has the split.
+ * one of the released layouts below it has the split. The folder of the task alone will do.
  *
  * @throws InputError `MMLA_FILES_MISSING`, and those of listing folders and of `locateMmla`
  */
@@ -100,7 +106,7 @@ export async function findGold(path: string, task: MmlaTask, split: MmlaSplit): 
   const names = await readdir(path).catch((error) => {
     throw fileError(error, path, 'read');
   });
-  const named = goldNames(task).find((name) => names.includes(name));
+  const named = goldNames(task, split, basename(resolve(path))).find((name) => names.includes(name));
   if (named !== undefined) return join(path, named);
   const located = (await locateMmla(path, task))[split];
   if (located !== undefined) return located;

@@ -1,7 +1,8 @@
 import { clipOf, stemOf } from '../../data/mmla/clips.ts';
 import type { MmlaFault } from '../../data/mmla/format.ts';
 import type { MmlaRecord } from '../../data/mmla/records.ts';
-import type { MmlaTask } from '../../data/mmla/tasks.ts';
+import type { MmlaSplit, MmlaTask } from '../../data/mmla/tasks.ts';
+import { meldNumberOf } from '../../data/mmla/upstream/meld-names.ts';
 import type { MmlaPredictionFile } from './predictions.ts';
 
 /** A sample with its right answer. */
@@ -31,13 +32,15 @@ export interface MatchedAnswers {
 }
 
 /**
- * Gives each sample its answer: by name where predictions have names (the id of a sample, or a path or file of its clip), by
- * order where they have none.
+ * Gives each sample its answer: by name where predictions have names (the id of a sample, or a path or file of its clip, as
+ * MMLA or, of MELD, its authors call it), by order where they have none.
  *
+ * @param gold of that split
  * @param goldName what to call the samples in messages
  */
 export function matchPredictions(
   task: MmlaTask,
+  split: MmlaSplit,
   gold: readonly GoldSample[],
   file: MmlaPredictionFile,
   goldName: string,
@@ -65,14 +68,21 @@ export function matchPredictions(
   let byClip: ReadonlyMap<string, number | undefined> | undefined;
   const placeOfClip = (stem: string) => {
     byClip ??= placesByClip(gold);
-    return byId.get(stem) ?? byClip.get(clipOf(task, stem));
+    const known = byId.get(stem) ?? byClip.get(clipOf(task, stem));
+    if (known !== undefined || task.clips !== 'MELD') return known;
+    // MELD-DA is made of the train split of MELD.
+    const number = meldNumberOf(stem, task.key === 'MELD' ? split : 'train');
+    return number === undefined ? undefined : byClip.get(clipOf(task, number));
   };
   const texts: (string | undefined)[] = gold.map(() => undefined);
   const rowOf = new Map<number, number>();
   for (const { row, name, text, gold: own } of predictions) {
     const place = byId.get(name!) ?? placeOfClip(stemOf(name!));
     if (place === undefined) {
-      fault(row, `the name "${name}" is that of no sample of ${goldName}`);
+      fault(
+        row,
+        `the name "${name}" is that of no sample of ${goldName}, where they are called like ${gold[0]!.id}`,
+      );
       continue;
     }
     const earlier = rowOf.get(place);

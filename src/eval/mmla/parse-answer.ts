@@ -2,7 +2,6 @@ import type { MmlaTask } from '../../data/mmla/tasks.ts';
 
 /** What an answer is taken for that names no label, or several; under the published rule both are classes. */
 export const invalidAnswers = ['unknown', 'multi'] as const;
-export type InvalidAnswer = (typeof invalidAnswers)[number];
 
 /** Letters and numbers of all scripts and the underscore: `\w` of Python's `re`. Marks such as U+0307 are none. */
 const wordCharacter = /[\p{L}\p{N}_]/u;

@@ -1,5 +1,6 @@
 import { stemOf } from '../../data/mmla/clips.ts';
 import type { MmlaFault } from '../../data/mmla/format.ts';
+import { looksLike } from '../../data/mmla/read-file.ts';
 import { canonicalLabel } from '../../data/mmla/record-collector.ts';
 import type { MmlaTask } from '../../data/mmla/tasks.ts';
 import { InputError } from '../../errors.ts';
@@ -29,7 +30,7 @@ export interface MmlaPredictionFile {
 /** How much of a file its format is told by. */
 const headBytes = 4096;
 const formats =
-  'JSON Lines with "text" and optionally "name"; the CSV of the published scripts (Video,Task,Pred,Label); or JSON Lines of ms-swift with "response", and optionally "labels" and "videos"';
+  'JSON Lines with "text" and optionally "name"; the CSV or TSV of the published scripts (Video,Task,Pred,Label); or JSON Lines of ms-swift with "response", and optionally "labels" and "videos"';
 
 /** Makes predictions of the rows of one file. */
 class PredictionCollector {
@@ -49,7 +50,9 @@ class PredictionCollector {
 
   /** @param given values as the file has them; null is absent, except for an answer */
   add(row: number, given: { text: unknown; name?: unknown; gold?: unknown }, column: string): void {
-    const { text, name = null, gold = null } = given;
+    const { text, gold = null } = given;
+    // Numbers of clips that are one number, such as 408, are read as such.
+    const name = Number.isSafeInteger(given.name) ? String(given.name) : (given.name ?? null);
     const faults: string[] = [];
     if (text === undefined) faults.push(`has no "${column}"`);
     else if (typeof text !== 'string') {
@@ -97,8 +100,8 @@ class PredictionCollector {
 /**
  * Reads predictions of a task. The format is recognised by content:
  * - JSON Lines of this program: `text` and, optionally, `name` (or `id`); other keys are not looked at.
- * - The results of the published scripts (`<dataset>_<task>_results.csv`): `Pred` and, optionally, `Video`, the file of
- *   the clip, and `Label`, the gold answer such as `emotion: joy`.
+ * - The results of the published scripts (`<dataset>_<task>_results.csv`, which they save again as TSV): `Pred` and,
+ *   optionally, `Video`, the file of the clip, and `Label`, the gold answer such as `emotion: joy`.
  * - Those of ms-swift (`<dataset>_<task>_result.jsonl`): `response` and, optionally, `labels`, the gold answer, and
  *   `videos`, of which the first is the clip.
  *
@@ -115,13 +118,18 @@ export async function readMmlaPredictions(file: string, task: MmlaTask): Promise
   const head = new TextDecoder().decode(bytes).trimStart();
   const collector = new PredictionCollector(file, task);
   const [firstLine = ''] = head.split(/\r?\n/, 1);
-  if (head.startsWith('{')) await readLines(file, collector);
-  else if (firstLine.split(',').some((column) => /^"?Pred"?$/.test(column.trim()))) {
-    await readTable(file, collector);
-  } else {
+  const delimiter = ([',', '\t'] as const).find((sign) =>
+    firstLine.split(sign).some((column) => /^"?Pred"?$/.test(column.trim())),
+  );
+  // The first line may be at fault; a zero is in no UTF-8 text.
+  const isLines = head.startsWith('{') || (delimiter === undefined && /^\s*\{/m.test(head));
+  if (isLines && !head.includes('\0')) {
+    await readLines(file, collector);
+  } else if (delimiter !== undefined) await readTable(file, delimiter, collector);
+  else {
     throw new InputError(
       'MMLA_PREDICTIONS_FORMAT',
-      `${file} holds no predictions. ${head === '' ? 'It is empty' : `It begins with ${JSON.stringify(head.slice(0, 80))}`}. Expected is ${formats}.`,
+      `${file} holds no predictions. ${looksLike(head)}. Expected is ${formats}.`,
     );
   }
   return collector.result();
@@ -148,10 +156,11 @@ async function readLines(file: string, collector: PredictionCollector): Promise<
   }
 }
 
-async function readTable(file: string, collector: PredictionCollector): Promise<void> {
+async function readTable(file: string, delimiter: ',' | '\t', collector: PredictionCollector): Promise<void> {
   let isUtf8 = true;
   const table: CsvTable = await readCsv(file, {
     required: ['Pred'],
+    delimiter,
     // Read nevertheless, so that all rows at fault can be told.
     decode: (bytes, path) => {
       try {

@@ -1,7 +1,7 @@
 import { type MmlaMetrics, mmlaMetricNames } from './metrics.ts';
 
 /** Metrics made of each name. */
-export const metricsBy = (value: (name: keyof MmlaMetrics) => number): MmlaMetrics =>
+const metricsBy = (value: (name: keyof MmlaMetrics) => number): MmlaMetrics =>
   Object.fromEntries(mmlaMetricNames.map((name) => [name, value(name)])) as Record<keyof MmlaMetrics, number>;
 
 /** Mean; of one value the value itself, to the last bit. */

@@ -6,7 +6,7 @@ import {
   lossInputSpecs,
 } from '../../../model/affectgpt.ts';
 import { targetHits } from '../../../model/loss.ts';
-import { affectGptStepOptions } from '../../../train/configured.ts';
+import { affectGptStepOptions } from '../../../train/affectgpt.ts';
 import { type NamedBatch, ValidationLoss } from '../../../train/validation/loss.ts';
 import type { ConfiguredValidator, ValidatorRequest } from '../../../train/validation/open.ts';
 import { validationEpoch } from '../../../train/validation/plan.ts';

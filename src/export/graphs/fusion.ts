@@ -4,7 +4,7 @@ import { type GeneratorModel, modalitiesFunction } from '../../runtime/generator
 import { type ExportGraph, type ExportWeights, modelGraph } from './model-graph.ts';
 
 /** Names and shapes of what the fusion takes: the features of each kind that the input mode needs. */
-export const fusionInputs = (config: AffectGptConfig): GraphInterface['inputs'] =>
+const fusionInputs = (config: AffectGptConfig): GraphInterface['inputs'] =>
   Object.entries(featureInputSpecs(config)).map(([name, { shape }]) => ({ name, type: 'float32', shape }));
 
 /** Features of each kind, `[batch, count, size]`, to `vectors` float32 `[vectors, hidden]`, sample after sample. */

@@ -42,8 +42,3 @@ export interface PickleGlobal {
 
 /** Globals by their full Python name, `collections.OrderedDict`: one such list for each kind of file. */
 export type PickleGlobals = ReadonlyMap<string, PickleGlobal>;
-
-/** Whether a value was made by a class of ours. */
-export function isPickleObject(value: unknown): value is PickleObject {
-  return typeof value === 'object' && value !== null && 'description' in value;
-}

@@ -1,4 +1,4 @@
-import { InputError } from '../../errors.ts';
+import { firstOf, InputError } from '../../errors.ts';
 import type { PickleValue } from '../pickle.ts';
 import { bytesPerElement, elementCount, type SafetensorsEntry } from '../safetensors/header.ts';
 import type { TorchCheckpoint } from './checkpoint.ts';
@@ -66,10 +66,9 @@ export function tensorsIn(
     else entries.set(name, entry);
   }
   if (faults.length > 0) {
-    const more = faults.length > faultsShown ? `; and ${faults.length - faultsShown} more` : '';
     throw new InputError(
       'TORCH_BAD_TENSOR',
-      `${checkpoint.path} cannot be used: ${faults.slice(0, faultsShown).join('; ')}${more}.`,
+      `${checkpoint.path} cannot be used: ${firstOf(faults, faultsShown, '; ')}.`,
     );
   }
   return entries;

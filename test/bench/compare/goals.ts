@@ -6,7 +6,7 @@ import { type Figures, isFigures, type Outcome } from './contest.ts';
  * is no `ours` where it computes in bf16 itself.
  */
 export type Outcomes = Readonly<Partial<Record<OutcomeName, Outcome>>>;
-export const outcomeNames = ['ours', 'eager', 'compiled', 'ours16', 'eager16', 'compiled16'] as const;
+const outcomeNames = ['ours', 'eager', 'compiled', 'ours16', 'eager16', 'compiled16'] as const;
 export type OutcomeName = (typeof outcomeNames)[number];
 
 /** One thing that was timed: a step, a sample, a prompt, a new token. */

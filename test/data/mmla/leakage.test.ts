@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { excludeSharedClips, leakageReport } from '../../../src/data/mmla/leakage.ts';
 import { readMmlaTask } from '../../../src/data/mmla/locate.ts';
 import type { MmlaRecord } from '../../../src/data/mmla/records.ts';
 import { type MmlaSplit, mmlaTask } from '../../../src/data/mmla/tasks.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
 
 function samples(
   key: string,
@@ -25,24 +24,25 @@ const actsDev = samples('MELD-DA', 'dev', ['0_2', 'Go on'], ['1_1', 'Hi']);
 const actsTest = samples('MELD-DA', 'test', ['0_0', 'Yeah'], ['0_1', 'No!'], ['2_0', 'Hi']);
 const all = [...meldTrain, ...meldTest, ...actsTrain, ...actsDev, ...actsTest];
 
-const published = resolve('../shared/data/mmla');
-const absent = !existsSync(published);
-if (absent) console.log(`Skipped: the published files of MMLA are not in ${published}.`);
+const { mmla } = publishedFiles;
 
-describe.skipIf(absent)('of the published files (skipped where they are not there)', () => {
-  it.each([
-    ['MIntRec', 4.3],
-    ['MUStARD', 4.3],
-    ['Ch-sims', 0.4],
-  ])('%s: %s percent of the test texts are in train or dev, and no clip', async (key, expected) => {
-    const { records } = await readMmlaTask(published, mmlaTask(key));
-    const { clips, texts } = leakageReport(records);
-    expect(clips).toEqual([]);
-    const test = texts.find(({ heldOut }) => heldOut.split === 'test')!;
-    expect(test.against).toEqual(['train', 'dev']);
-    expect(Math.round(1000 * test.fraction) / 10).toBe(expected);
-  });
-});
+describe.skipIf(isMissing('what published splits of MMLA share (AFFECTGPT_MMLA)', mmla))(
+  'of the published files',
+  () => {
+    it.each([
+      ['MIntRec', 4.3],
+      ['MUStARD', 4.3],
+      ['Ch-sims', 0.4],
+    ])('%s: %s percent of the test texts are in train or dev, and no clip', async (key, expected) => {
+      const { records } = await readMmlaTask(mmla, mmlaTask(key));
+      const { clips, texts } = leakageReport(records);
+      expect(clips).toEqual([]);
+      const test = texts.find(({ heldOut }) => heldOut.split === 'test')!;
+      expect(test.against).toEqual(['train', 'dev']);
+      expect(Math.round(1000 * test.fraction) / 10).toBe(expected);
+    });
+  },
+);
 
 describe('leakageReport', () => {
   it('tells clips that held-out splits share, within tasks and across', () => {

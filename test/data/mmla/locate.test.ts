@@ -1,22 +1,15 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
 import { locateMmla, locateSplits, readMmlaTask } from '../../../src/data/mmla/locate.ts';
 import type { MmlaTaskKey } from '../../../src/data/mmla/tasks.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import type { InputError } from '../../../src/errors.ts';
+import { emptyFolderForEachTest, writeBelow } from '../../support/temporary-folder.ts';
 
-let root: string;
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'mmla-locate-'));
-});
-afterEach(() => rm(root, { recursive: true }));
+const root = emptyFolderForEachTest();
 
-async function put(path: string, content = ''): Promise<void> {
-  await mkdir(dirname(join(root, path)), { recursive: true });
-  await writeFile(join(root, path), content);
-}
+const put = (path: string, content = '') => writeBelow(root, path, content);
 
 describe('splits of a task below a folder', () => {
   it.each<[MmlaTaskKey, string[], string]>([
@@ -41,7 +34,7 @@ describe('splits of a task below a folder', () => {
     ['MELD', ['meld/train_sent_emo.csv', 'meld/dev_sent_emo.csv'], 'MELD as published'],
     ['MELD', ['test_sent_emo.csv'], 'MELD as published'],
   ])('%s in %j', async (key, paths, layout) => {
-    for (const path of paths) await put(path);
+    for (const path of paths) put(path);
     const located = await locateSplits(root, mmlaTask(key));
     expect(located.map(({ file }) => file)).toEqual(paths.map((path) => join(root, path)));
     expect(located.map((one) => one.layout)).toEqual(paths.map(() => layout));
@@ -55,7 +48,7 @@ describe('splits of a task below a folder', () => {
       swift: 'MIntRec/dev.jsonl',
       test: 'MIntRec/test.jsonl',
     };
-    for (const path of Object.values(paths)) await put(path);
+    for (const path of Object.values(paths)) put(path);
     expect(await locateSplits(root, mmlaTask('MIntRec'))).toEqual([
       {
         split: 'dev',
@@ -72,17 +65,17 @@ describe('splits of a task below a folder', () => {
   });
 
   it('of one task are not those of another whose key begins alike', async () => {
-    await put('MELD/test.tsv');
-    await put('IEMOCAP_train_emotion_llamafactory.json');
+    put('MELD/test.tsv');
+    put('IEMOCAP_train_emotion_llamafactory.json');
     for (const key of ['MELD-DA', 'IEMOCAP-DA', 'MIntRec2.0'] as const) {
       await expect(locateSplits(root, mmlaTask(key))).rejects.toMatchObject({ code: 'MMLA_FILES_MISSING' });
     }
   });
 
   it('prefer the exact spelling, follow links, and are no folders', async () => {
-    await put('MUSTARD/dev.tsv');
-    await put('MUStARD/dev.tsv');
-    await put('elsewhere/test.tsv');
+    put('MUSTARD/dev.tsv');
+    put('MUStARD/dev.tsv');
+    put('elsewhere/test.tsv');
     await symlink(join(root, 'elsewhere', 'test.tsv'), join(root, 'MUStARD', 'test.tsv'));
     await mkdir(join(root, 'MUStARD', 'train.tsv'));
     expect(await locateMmla(root, mmlaTask('MUStARD'))).toEqual({
@@ -109,8 +102,8 @@ describe('splits of a task below a folder', () => {
   });
 
   it('are read with their faults', async () => {
-    await put('MELD/dev.tsv', 'id\tutterance\temotion\n0_1\thi\tjoy\n');
-    await put('MELD/test.tsv', 'id\tutterance\temotion\n0_2\thi\tfear\n0_3\thi\tglee\n');
+    put('MELD/dev.tsv', 'id\tutterance\temotion\n0_1\thi\tjoy\n');
+    put('MELD/test.tsv', 'id\tutterance\temotion\n0_2\thi\tfear\n0_3\thi\tglee\n');
     const { records, faults } = await readMmlaTask(root, mmlaTask('MELD'));
     expect(records.map(({ id, split }) => [id, split])).toEqual([
       ['MELD_0_1', 'dev'],

@@ -1,24 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
 import { mapMedia, mediaCandidates, parseMediaRule } from '../../../src/data/mmla/media.ts';
 import type { MmlaRecord } from '../../../src/data/mmla/records.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
+import { emptyFolderForEachTest, writeBelow } from '../../support/temporary-folder.ts';
 
-let root: string;
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'affectgpt-mmla-media-'));
-});
-afterEach(() => {
-  rmSync(root, { recursive: true });
-});
+const root = emptyFolderForEachTest();
 
 const lay = (...files: string[]) => {
-  for (const file of files) {
-    mkdirSync(dirname(join(root, file)), { recursive: true });
-    writeFileSync(join(root, file), 'x');
-  }
+  for (const file of files) writeBelow(root, file, 'x');
 };
 
 function recordOf(key: string, media: string | undefined, id = `${key}_0_2`, row = 7): MmlaRecord {

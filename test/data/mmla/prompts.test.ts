@@ -256,4 +256,16 @@ describe('what a prompt asks', () => {
     expect(promptFault(mmlaTask(key), asked(other))).toMatch(message);
     expect(promptFault(mmlaTask(key), asked(key))).toBeUndefined();
   });
+
+  it.each<[MmlaTaskKey, string, readonly string[], RegExp | undefined]>([
+    ['MELD', 'Emotion', ['Joy', 'fear'], undefined],
+    ['AnnoMi-client', 'talk type', ['change'], undefined],
+    ['MELD', 'emotion', ['joy', 'happiness'], /^offers the labels joy, happiness and not those of MELD/],
+    // All of them are labels of CH-SIMS, too.
+    ['Ch-sims', 'sentiment', ['positive', 'negative'], /: it belongs to MOSI$/],
+  ])('of %s about the %s may be %j', (key, taskWord, offered, message) => {
+    const fault = promptFault(mmlaTask(key), { text: '', isTextOnly: false, taskWord, offered });
+    if (message === undefined) expect(fault).toBeUndefined();
+    else expect(fault).toMatch(message);
+  });
 });

@@ -1,17 +1,14 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { locateMmla, readMmlaTask } from '../../../src/data/mmla/locate.ts';
 import { storedAnswer, storedPrompt } from '../../../src/data/mmla/prompts.ts';
 import { readGold } from '../../../src/data/mmla/read-file.ts';
 import type { MmlaSplit, MmlaTaskKey } from '../../../src/data/mmla/tasks.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
 
-const root = resolve('../shared/data/mmla');
-const absent = !existsSync(root);
-if (absent) console.log(`Skipped: the published files of MMLA are not in ${root}.`);
+const root = publishedFiles.mmla;
 
 const expected: Partial<
   Record<MmlaTaskKey, { rows: Record<MmlaSplit, number>; sha256: string; labels: Record<string, number> }>
@@ -37,45 +34,48 @@ const expected: Partial<
   },
 };
 
-describe.skipIf(absent)('the published files of ms-swift (skipped where they are not there)', () => {
-  it.each(Object.keys(expected) as MmlaTaskKey[])('of %s', async (key) => {
-    const task = mmlaTask(key);
-    const { rows, sha256, labels } = expected[key]!;
-    const { test } = await locateMmla(root, task);
-    expect(
-      createHash('sha256')
-        .update(await readFile(test!))
-        .digest('hex')
-        .slice(0, 12),
-    ).toBe(sha256);
-
-    const { records, faults } = await readMmlaTask(root, task);
-    expect(faults).toEqual([]);
-    for (const [split, count] of Object.entries(rows)) {
-      expect(records.filter((record) => record.split === split)).toHaveLength(count);
-    }
-    const counts: Record<string, number> = {};
-    for (const { label } of await readGold(test!, task)) counts[label] = (counts[label] ?? 0) + 1;
-    expect(counts).toEqual(labels);
-    expect(new Set(records.map(({ clip }) => clip)).size).toBe(records.length);
-    expect(records.every(({ id, clip }) => id === clip)).toBe(true);
-  });
-
-  it.each(Object.keys(expected) as MmlaTaskKey[])(
-    'have the prompts and golds of %s, byte for byte',
-    async (key) => {
+describe.skipIf(isMissing('published files of MMLA (AFFECTGPT_MMLA)', root))(
+  'the published files of ms-swift',
+  () => {
+    it.each(Object.keys(expected) as MmlaTaskKey[])('of %s', async (key) => {
       const task = mmlaTask(key);
-      const files = await locateMmla(root, task);
-      for (const [split, file] of Object.entries(files) as [MmlaSplit, string][]) {
-        const kind = { layout: 'swift', split } as const;
-        const rendered = (await readGold(file, task, split)).map(({ text, label, media }) => ({
-          query: storedPrompt(task, text, kind),
-          response: storedAnswer(task, label, kind),
-          videos: [media],
-        }));
-        const stored = (await readFile(file, 'utf8')).trimEnd().split('\n');
-        expect(rendered).toEqual(stored.map((line) => JSON.parse(line)));
+      const { rows, sha256, labels } = expected[key]!;
+      const { test } = await locateMmla(root, task);
+      expect(
+        createHash('sha256')
+          .update(await readFile(test!))
+          .digest('hex')
+          .slice(0, 12),
+      ).toBe(sha256);
+
+      const { records, faults } = await readMmlaTask(root, task);
+      expect(faults).toEqual([]);
+      for (const [split, count] of Object.entries(rows)) {
+        expect(records.filter((record) => record.split === split)).toHaveLength(count);
       }
-    },
-  );
-});
+      const counts: Record<string, number> = {};
+      for (const { label } of await readGold(test!, task)) counts[label] = (counts[label] ?? 0) + 1;
+      expect(counts).toEqual(labels);
+      expect(new Set(records.map(({ clip }) => clip)).size).toBe(records.length);
+      expect(records.every(({ id, clip }) => id === clip)).toBe(true);
+    });
+
+    it.each(Object.keys(expected) as MmlaTaskKey[])(
+      'have the prompts and golds of %s, byte for byte',
+      async (key) => {
+        const task = mmlaTask(key);
+        const files = await locateMmla(root, task);
+        for (const [split, file] of Object.entries(files) as [MmlaSplit, string][]) {
+          const kind = { layout: 'swift', split } as const;
+          const rendered = (await readGold(file, task, split)).map(({ text, label, media }) => ({
+            query: storedPrompt(task, text, kind),
+            response: storedAnswer(task, label, kind),
+            videos: [media],
+          }));
+          const stored = (await readFile(file, 'utf8')).trimEnd().split('\n');
+          expect(rendered).toEqual(stored.map((line) => JSON.parse(line)));
+        }
+      },
+    );
+  },
+);

@@ -1,19 +1,17 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { StoredPromptKind } from '../../../src/data/mmla/prompts.ts';
 import { storedAnswer, storedPrompt } from '../../../src/data/mmla/prompts.ts';
 import { formatOf, readGold, readMmlaFile } from '../../../src/data/mmla/read-file.ts';
 import type { MmlaTaskKey } from '../../../src/data/mmla/tasks.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import type { InputError } from '../../../src/errors.ts';
+import { jsonLines } from '../../support/json-lines.ts';
+import { swiftRow } from '../../support/mmla-files.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'mmla-readers-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderForFile();
 
 let files = 0;
 async function read(key: MmlaTaskKey, content: string | Uint8Array) {
@@ -34,11 +32,6 @@ const asked = (key: MmlaTaskKey, text: string, label: string, kind: StoredPrompt
     ],
   };
 };
-const swiftRow = (key: MmlaTaskKey, text: string, label: string, stem: string) => {
-  const [prompt, answer] = asked(key, text, label, { layout: 'swift', split: 'test' }).conversations;
-  return { query: prompt!.value, response: answer!.value, videos: [`/data/${key}/video/${stem}.mp4`] };
-};
-const jsonl = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 
 describe('one sample in every layout', () => {
   const text = 'He says: "now"\nBased on the text?';
@@ -80,7 +73,7 @@ describe('one sample in every layout', () => {
     ],
     [
       'ms-swift JSONL',
-      jsonl([swiftRow('MELD-DA', text, 'question', 'MELD-DA_0_2')]),
+      jsonLines([swiftRow('MELD-DA', text, 'question', 'MELD-DA_0_2')]),
       { media: '/data/MELD-DA/video/MELD-DA_0_2.mp4' },
     ],
   ])('%s', async (name, content, expected) => {
@@ -125,9 +118,48 @@ describe('quotes of a TSV', () => {
     expect(records.map(({ text }) => text)).toEqual(cells.map(([, text]) => text));
   });
 
+  it('may hold line breaks and tabs, as programs write them, and swallow no other row', async () => {
+    const lines = [
+      'id\tintent\tutterance',
+      'S1\tjoke\t"He said',
+      'or asked:\t""why"""',
+      'S2\tcare\t"Never closed',
+      'S3\tjoke\tWell"',
+      'S4\tjoke\t"a\tb"',
+      'S5\tjoke\t"a\tb',
+      'S6\tjoke\tGood"',
+    ];
+    const { records, faults } = await read('MIntRec', lines.join('\r\n'));
+    expect(records.map(({ id, text, origin }) => [id, text, origin.replace(/^.*, /s, '')])).toEqual([
+      ['MIntRec_S1', 'He said\nor asked:\t"why"', 'row 2'],
+      ['MIntRec_S2', '"Never closed', 'row 4'],
+      ['MIntRec_S3', 'Well"', 'row 5'],
+      ['MIntRec_S4', 'a\tb', 'row 6'],
+      ['MIntRec_S6', 'Good"', 'row 8'],
+    ]);
+    expect(faults).toEqual(['7: has 4 cells, and the header names 3 columns']);
+  });
+
   it('go where all cells have them', async () => {
     const { records } = await read('MIntRec', '"id"\t"utterance"\t"intent"\n"S1"\t"Sure."\t"Agree"\n');
     expect(records).toMatchObject([{ id: 'MIntRec_S1', text: 'Sure.', label: 'agree' }]);
+  });
+});
+
+describe('the labels of a TSV', () => {
+  it.each([
+    ['communication_behavior', 'change'],
+    ['talk_type', 'Change'],
+    ['label', 'talk_type: change'],
+  ])('may stand under %s', async (column, label) => {
+    const { records, faults } = await read('AnnoMi-client', `${column}\tutterance\tid\n${label}\tHi\t1_2\n`);
+    expect(faults).toEqual([]);
+    expect(records).toMatchObject([{ id: 'AnnoMi-client_1_2', text: 'Hi', label: 'change' }]);
+  });
+
+  it('are those of the task where there are several', async () => {
+    const table = 'id\tutterance\tsentiment\temotion\tlabel\n0_1\tHi\tpositive\tjoy\t3\n';
+    expect((await read('MELD', table)).records).toMatchObject([{ label: 'joy' }]);
   });
 });
 
@@ -142,7 +174,7 @@ describe('spellings', () => {
     ['Ch-sims', 'somebody_else', 'neutral', ' Neutral ', 'Ch-sims_somebody_else'],
   ])('%s: %s', async (key, stem, label, gold, clip) => {
     const row = { ...swiftRow(key, 'x', label, stem), response: `${mmlaTask(key).taskKey}: ${gold}` };
-    const { records, faults } = await read(key, jsonl([row]));
+    const { records, faults } = await read(key, jsonLines([row]));
     expect(faults).toEqual([]);
     expect(records).toMatchObject([{ id: stem, label, clip }]);
   });
@@ -152,7 +184,7 @@ describe('faults, all at once and with their rows', () => {
   const good = swiftRow('MELD', 'hello', 'joy', 'MELD_1_1');
 
   it('of JSONL', async () => {
-    const bytes = Buffer.from(jsonl([swiftRow('MELD', 'caf\u00e9', 'joy', 'MELD_1_9')]));
+    const bytes = Buffer.from(jsonLines([swiftRow('MELD', 'caf\u00e9', 'joy', 'MELD_1_9')]));
     const latin1 = Buffer.concat([
       bytes.subarray(0, bytes.indexOf(0xc3)),
       Buffer.of(0xe9),
@@ -163,7 +195,7 @@ describe('faults, all at once and with their rows', () => {
       'MELD',
       Buffer.concat([
         Buffer.from(
-          `{"query": \n\n${jsonl([
+          `{"query": \n\n${jsonLines([
             good,
             { ...good, response: 'emotion: bored' },
             { ...good, videos: ['/x/MELD_1_3.mp4', 'y'] },
@@ -176,7 +208,7 @@ describe('faults, all at once and with their rows', () => {
           ])}`,
         ),
         latin1,
-        Buffer.from(jsonl([{ ...good, videos: ['c:\\data\\MELD_1_2.mp4'] }])),
+        Buffer.from(jsonLines([{ ...good, videos: ['c:\\data\\MELD_1_2.mp4'] }])),
       ]),
     );
     expect(records.map(({ id }) => id)).toEqual(['MELD_1_1', 'MELD_1_2']);
@@ -248,7 +280,7 @@ describe('faults, all at once and with their rows', () => {
 
   it('of a whole file that another task has, once', async () => {
     const rows = [1, 2, 3].map((n) => swiftRow('MELD', 'a', 'joy', `MELD_1_${n}`));
-    expect((await read('MIntRec', jsonl(rows))).faults).toEqual([
+    expect((await read('MIntRec', jsonLines(rows))).faults).toEqual([
       'null: each of its 3 prompts asks for the emotion and not for the intent: it belongs to MELD',
     ]);
     expect((await read('MIntRec', 'id\tutterance\temotion\n1\ta\tjoy\n')).faults).toEqual([
@@ -258,7 +290,7 @@ describe('faults, all at once and with their rows', () => {
 
   it('of one clip under two names', async () => {
     const rows = ['MELD-DA_0_2', 'MELD_0_2'].map((stem) => swiftRow('MELD-DA', 'a', 'answer', stem));
-    expect((await read('MELD-DA', jsonl(rows))).faults).toEqual([
+    expect((await read('MELD-DA', jsonLines(rows))).faults).toEqual([
       '2: the sample MELD_0_2 is already that of row 1',
     ]);
   });
@@ -271,14 +303,14 @@ describe('faults, all at once and with their rows', () => {
 
   it('become one error where there must be none', async () => {
     const file = join(folder, 'gold');
-    await writeFile(file, jsonl([good, good, { ...good, response: 'glee' }]));
+    await writeFile(file, jsonLines([good, good, { ...good, response: 'glee' }]));
     const error = await readGold(file, mmlaTask('MELD')).catch((thrown: InputError) => thrown);
     expect(error).toMatchObject({ code: 'MMLA_ROWS_INVALID' });
     expect((error as InputError).faults).toHaveLength(3);
     expect((error as InputError).message).toContain(
       `${file}, row 2: the sample MELD_1_1 is already that of row 1`,
     );
-    await writeFile(file, jsonl([good]));
+    await writeFile(file, jsonLines([good]));
     const [record, ...others] = await readGold(file, mmlaTask('MELD'));
     expect(others).toEqual([]);
     expect(record).not.toHaveProperty('split');
@@ -313,7 +345,7 @@ describe('recognition', () => {
 
   it('needs no good first row', async () => {
     const good = swiftRow('MELD', 'a', 'joy', 'MELD_1_1');
-    const { records, faults } = await read('MELD', jsonl([{ query: 'x' }, good]));
+    const { records, faults } = await read('MELD', jsonLines([{ query: 'x' }, good]));
     expect(records).toHaveLength(1);
     expect(faults).toEqual(['1: has no "response"; has no "videos"']);
   });

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { locateMmla } from '../../../src/data/mmla/locate.ts';
 import { readGold, readMmlaFile } from '../../../src/data/mmla/read-file.ts';
 import { rebuildTrainSplit, writeSwiftFile } from '../../../src/data/mmla/rebuild.ts';
@@ -10,6 +9,7 @@ import type { MmlaRecord } from '../../../src/data/mmla/records.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import { dialogueActOfTag, emotydaFormat } from '../../../src/data/mmla/upstream/emotyda.ts';
 import { run } from '../../e2e/workspace.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 
 const fixtures = path.resolve('test/fixtures/mmla-upstream');
 const table = (name: string) => path.join(fixtures, 'emotyda', name);
@@ -32,11 +32,7 @@ const publishedTags = {
   a: 72,
 };
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'affectgpt-rebuild-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderForFile();
 
 const recordOf = (number: string, label: string, prefix = 'MELD-DA'): MmlaRecord => ({
   id: `${prefix}_${number}`,

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { locateMmla } from '../../../src/data/mmla/locate.ts';
@@ -8,13 +7,7 @@ import type { MmlaRecord } from '../../../src/data/mmla/records.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import { emotydaFormat } from '../../../src/data/mmla/upstream/emotyda.ts';
 import { meldFormat } from '../../../src/data/mmla/upstream/meld.ts';
-
-/** Why files are not there, if so; said once. */
-function missing(what: string, files: readonly string[]): boolean {
-  const absent = files.filter((file) => !existsSync(file));
-  if (absent.length > 0) console.warn(`Skipped, ${what}: ${absent.join(', ')} not there.`);
-  return absent.length > 0;
-}
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
 
 const counts = (records: readonly MmlaRecord[]): Record<string, number> => {
   const found: Record<string, number> = {};
@@ -22,11 +15,11 @@ const counts = (records: readonly MmlaRecord[]): Record<string, number> => {
   return found;
 };
 
-const meld = process.env.AFFECTGPT_MELD ?? path.resolve('../shared/data/meld');
+const { emotyda, meld, mmla } = publishedFiles;
 const meldFile = (split: string) => path.join(meld, `${split}_sent_emo.csv`);
 const splits = ['train', 'dev', 'test'] as const;
 
-describe.skipIf(missing('MELD as published (AFFECTGPT_MELD)', splits.map(meldFile)))(
+describe.skipIf(isMissing('MELD as published (AFFECTGPT_MELD)', ...splits.map(meldFile)))(
   'MELD as published',
   () => {
     const task = mmlaTask('MELD');
@@ -63,9 +56,6 @@ describe.skipIf(missing('MELD as published (AFFECTGPT_MELD)', splits.map(meldFil
   },
 );
 
-/** Folder `Dataset` of EMOTyDA, and a folder of the annotation files of MMLA. */
-const emotyda = process.env.AFFECTGPT_EMOTYDA ?? '';
-const mmla = process.env.AFFECTGPT_MMLA ?? path.resolve('../shared/data/mmla');
 const sessions = [1, 2, 3, 4, 5].map((n) => `iemocap_session${n}.csv`);
 
 describe.each([
@@ -75,7 +65,7 @@ describe.each([
   const task = mmlaTask(key);
   const files = names.map((name) => path.join(emotyda, name));
   const heldOut = ['dev', 'test'].map((split) => path.join(mmla, key, `${split}.jsonl`));
-  const noTables = missing(`EMOTyDA for ${key} (AFFECTGPT_EMOTYDA)`, emotyda === '' ? ['its folder'] : files);
+  const noTables = isMissing(`EMOTyDA for ${key} (AFFECTGPT_EMOTYDA)`, ...files);
   const readTables = async () => {
     const records: MmlaRecord[] = [];
     for (const file of files) records.push(...(await emotydaFormat.read({ file, task })).records);
@@ -89,7 +79,7 @@ describe.each([
     expect(records.filter(({ text }) => /[¬√\u0080-\u009f]/.test(text)).map(({ text }) => text)).toEqual([]);
   });
 
-  it.skipIf(noTables || missing(`the train split of ${key} (AFFECTGPT_MMLA)`, heldOut))(
+  it.skipIf(noTables || isMissing(`the train split of ${key} (AFFECTGPT_MMLA)`, ...heldOut))(
     'gives the published train split',
     async () => {
       const { dev, test } = await locateMmla(mmla, task);

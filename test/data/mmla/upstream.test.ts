@@ -1,7 +1,6 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { MmlaFormat, ReadResult } from '../../../src/data/mmla/format.ts';
 import type { MmlaSplit } from '../../../src/data/mmla/tasks.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
@@ -10,21 +9,14 @@ import { dialogueActOfTag, emotydaFormat } from '../../../src/data/mmla/upstream
 import { decodeMacRomanOrUtf8, mendMacRoman } from '../../../src/data/mmla/upstream/mac-roman.ts';
 import { meldFormat } from '../../../src/data/mmla/upstream/meld.ts';
 import { mustardFormat } from '../../../src/data/mmla/upstream/mustard.ts';
+import { folderForFile, writeBelow } from '../../support/temporary-folder.ts';
 
 const fixture = (name: string) => path.resolve('test/fixtures/mmla-upstream', name);
 const formats = [meldFormat, emotydaFormat, annomiFormat, mustardFormat];
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'affectgpt-upstream-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderForFile();
 
-async function file(name: string, content: string | Uint8Array): Promise<string> {
-  const at = path.join(folder, name);
-  await writeFile(at, content);
-  return at;
-}
+const file = (name: string, content: string | Uint8Array) => writeBelow(folder, name, content);
 
 const read = (format: MmlaFormat, at: string, task: string, split?: MmlaSplit): Promise<ReadResult> =>
   format.read({ file: at, task: mmlaTask(task), ...(split !== undefined && { split }) });
@@ -93,7 +85,7 @@ describe('MELD', () => {
 
   it('takes the split from the request where the name does not tell, and not against it', async () => {
     const table = await readFile(fixture('meld/train_sent_emo.csv'));
-    const at = await file('table.csv', table);
+    const at = file('table.csv', table);
     expect((await read(meldFormat, at, 'MELD', 'dev')).records[0]).toMatchObject({
       id: 'MELD_1039_0',
       split: 'dev',
@@ -110,7 +102,7 @@ describe('MELD', () => {
 
   it('tells all faults and keeps the other rows', async () => {
     const header = 'Utterance,Emotion,Sentiment,Dialogue_ID,Utterance_ID';
-    const at = await file(
+    const at = file(
       'dev_sent_emo.csv',
       Buffer.from(
         [
@@ -214,7 +206,7 @@ describe('EMOTyDA', () => {
   });
 
   it('tells unknown tags, bad numbers, empty utterances and missing columns', async () => {
-    const at = await file(
+    const at = file(
       'acts.csv',
       'TURN,UTTERANCE,DA\nSes01F_impro01_F000,Hm.,x\nSes01F_impro01_F001,Hm.,Q\nimpro01,Hm.,b\nSes01F_impro01_F002, ,b\n',
     );
@@ -235,7 +227,47 @@ describe('EMOTyDA', () => {
   });
 });
 
+describe('labels in capitals and columns in quotes', () => {
+  it.each<[MmlaFormat, string, string]>([
+    [
+      meldFormat,
+      'MELD',
+      '"Utterance","Emotion","Sentiment","Dialogue_ID","Utterance_ID"\nHi.,Joy,POSITIVE,0,2\n',
+    ],
+    [emotydaFormat, 'MELD-DA', '"Utterance","Dialogue_ID","Utterance_ID","Dialogue Act"\nHi.,0,2,ag \n'],
+    [
+      emotydaFormat,
+      'MELD-DA',
+      'Utterance,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Dialogue Act\nHi.,joy,positive,0,2,ag\n',
+    ],
+    [
+      annomiFormat,
+      'AnnoMi-client',
+      '"transcript_id","utterance_id","interlocutor","utterance_text","annotator_id","main_therapist_behaviour","client_talk_type"\n0,2,client,Hi.,0,n/a,Change\n',
+    ],
+  ])('are read', async (format, key, content) => {
+    const { file: at, text } = { file: file('t.csv', content), text: content };
+    expect(formats.filter((one) => one.recognises({ file: at, text }))).toEqual([format]);
+    const { records, faults } = await read(format, at, key, 'train');
+    expect(faults).toEqual([]);
+    const label = { MELD: 'joy', 'MELD-DA': 'agreement' }[key] ?? 'change';
+    expect(records).toMatchObject([{ id: `${key}_0_2`, text: 'Hi.', label }]);
+  });
+});
+
 describe('AnnoMI', () => {
+  it('may have one annotator for all and no column of them', async () => {
+    const header =
+      'transcript_id,utterance_id,interlocutor,utterance_text,main_therapist_behaviour,client_talk_type';
+    const at = file(
+      'dataset.csv',
+      `${header}\n0,0,client,Good.,n/a,change\n0,1,client,Bad.,n/a,neutral\n0,1,client,Bad.,n/a,neutral\n`,
+    );
+    const result = await read(annomiFormat, at, 'AnnoMi-client');
+    expect(short(result)).toEqual([['AnnoMi-client_0_0', 'change', 'Good.']]);
+    expect(faultsOf(result)).toEqual(['4: the annotator has judged 0_1 in an earlier row']);
+  });
+
   it('takes the label of most annotators of the client', async () => {
     const result = await read(annomiFormat, fixture('annomi/AnnoMI-full.csv'), 'AnnoMi-client');
     expect(result.faults).toEqual([]);
@@ -271,7 +303,7 @@ describe('AnnoMI', () => {
   it('tells the faults of rows and leaves their utterances out', async () => {
     const header =
       'transcript_id,utterance_id,interlocutor,utterance_text,annotator_id,main_therapist_behaviour,client_talk_type';
-    const at = await file(
+    const at = file(
       'annomi.csv',
       [
         header,
@@ -312,7 +344,7 @@ describe('MUStARD', () => {
   });
 
   it('tells clips that lack something, and what is no such file', async () => {
-    const bad = await file(
+    const bad = file(
       'clips.json',
       '{"1_1": {"utterance": "Good.", "sarcasm": false}, "1_2": {"utterance": "", "sarcasm": "no"}, "a b": 3}',
     );
@@ -330,7 +362,7 @@ describe('MUStARD', () => {
       ['torn.json', '{"1_1": {"utterance"', 'the file is not JSON'],
       ['list.json', '[]', 'the file holds no JSON object'],
     ] as const) {
-      const { records, faults } = await read(mustardFormat, await file(name, text), 'MUStARD');
+      const { records, faults } = await read(mustardFormat, file(name, text), 'MUStARD');
       expect(records).toEqual([]);
       expect(faults).toEqual([expect.objectContaining({ row: null })]);
       expect(faults[0]!.message).toContain(message);

@@ -8,7 +8,7 @@ import { readReport } from '../../../src/eval/mer-unibench/compare/read-report.t
 import { publishedResults } from '../../../src/eval/mer-unibench/published-results.ts';
 import { writeReport } from '../../../src/eval/mer-unibench/report/write.ts';
 import type { EvaluationOptions } from '../../../src/eval/mer-unibench/run.ts';
-import { temporaryFolder } from '../../io/temporary-folder.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { evaluateGiven, type GivenSet } from './scored.ts';
 
 const names = Array.from({ length: 40 }, (_, i) => `s${i}`);

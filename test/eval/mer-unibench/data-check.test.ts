@@ -1,16 +1,15 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readManifest } from '../../../src/data/manifest.ts';
 import { type BenchmarkKey, benchmarkDatasets } from '../../../src/eval/mer-unibench/datasets.ts';
 import { readBenchmarkRecords, truthsOfRecords } from '../../../src/eval/mer-unibench/records.ts';
 import { run } from '../../e2e/workspace.ts';
 import { layBenchmarkSet } from '../../support/benchmark-root.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 
-const root = await mkdtemp(path.join(tmpdir(), 'affectgpt-data-'));
-afterAll(() => rm(root, { recursive: true, force: true }));
+const root = folderForFile();
 const keys = Object.keys(benchmarkDatasets) as BenchmarkKey[];
 let made = 0;
 const newRoot = () => path.join(root, String(made++));

@@ -1,17 +1,17 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createEngine } from '../../../src/engine/engines.ts';
 import {
   type LocalExtractorOptions,
   openLocalExtractor,
 } from '../../../src/eval/mer-unibench/extract-local.ts';
 import { run } from '../../e2e/workspace.ts';
+import { jsonLines } from '../../support/json-lines.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 import { writeTinyModels } from '../../support/tiny-models.ts';
 
-const folder = await mkdtemp(path.join(tmpdir(), 'affectgpt-local-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 const { llm } = await writeTinyModels(path.join(folder, 'models'));
 
 /** Changes keys of a JSON file of the language model. */
@@ -100,13 +100,7 @@ describe('a model that was', () => {
   it('is used by eval mer-unibench --extractor local', async () => {
     const predictions = path.join(folder, 'answers.jsonl');
     const labels = path.join(folder, 'labels.csv');
-    await writeFile(
-      predictions,
-      answers
-        .slice(0, 2)
-        .map((one) => `${JSON.stringify(one)}\n`)
-        .join(''),
-    );
+    await writeFile(predictions, jsonLines(answers.slice(0, 2)));
     await writeFile(labels, 'name,openset\nsample 0,[happy]\nsample 1,[sad]\n');
     const cache = path.join(folder, 'command-cache');
     const argv = ['eval', 'mer-unibench', '--dataset', 'ovmerdplus', '--extractor', 'local', '--json'];

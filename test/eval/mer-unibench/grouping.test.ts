@@ -1,10 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeWheelTables } from '../../../scripts/make-wheel-tables.ts';
 import { openGrouping } from '../../../src/eval/mer-unibench/grouping.ts';
 import { WHEELS } from '../../../src/eval/mer-unibench/tables.ts';
 import { compareCodePoints, normalizeWord } from '../../../src/eval/mer-unibench/words.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
 
 const published = openGrouping('published');
 const corrected = openGrouping('corrected');
@@ -49,14 +50,15 @@ describe('the published tables', () => {
     expect([...published.forms].filter((form) => !same(form))).toHaveLength(60);
   });
 
-  const folder = path.resolve('../shared/data/mer-unibench/emotion_wheel');
-  const isThere = existsSync(folder);
-  if (!isThere) console.warn(`Skipped, the wheel tables made anew: ${folder} is not there.`);
-  it.skipIf(!isThere)('come out of the published files as they are committed', async () => {
-    for (const [name, text] of Object.entries(await makeWheelTables(folder))) {
-      expect(readFileSync(`src/eval/mer-unibench/tables/${name}`, 'utf8'), name).toBe(text);
-    }
-  });
+  const folder = path.join(publishedFiles.merUnibench, 'emotion_wheel');
+  it.skipIf(isMissing('the wheel tables made anew (AFFECTGPT_MER_UNIBENCH)', folder))(
+    'come out of the published files as they are committed',
+    async () => {
+      for (const [name, text] of Object.entries(await makeWheelTables(folder))) {
+        expect(readFileSync(`src/eval/mer-unibench/tables/${name}`, 'utf8'), name).toBe(text);
+      }
+    },
+  );
 
   it('are part of the npm package, and so is the notice of their source', () => {
     const { files } = JSON.parse(readFileSync('package.json', 'utf8'));

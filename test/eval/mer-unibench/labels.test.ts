@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -6,8 +5,9 @@ import type { BenchmarkDataset } from '../../../src/eval/mer-unibench/datasets.t
 import { benchmarkDatasets } from '../../../src/eval/mer-unibench/datasets.ts';
 import { readLabels } from '../../../src/eval/mer-unibench/labels.ts';
 import { scoreSentiment } from '../../../src/eval/mer-unibench/metrics/sentiment.ts';
-import { temporaryFolder } from '../../io/temporary-folder.ts';
 import { fixturePath } from '../../support/fixture.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const { mer2023, meld, iemocapfour, cmumosi, ovmerd } = benchmarkDatasets;
 
@@ -159,19 +159,20 @@ describe('published label files', () => {
   });
 });
 
-const published = new URL('../../../../shared/data/mer-unibench/', import.meta.url).pathname;
-const absent = !existsSync(published);
-if (absent) console.log(`Skipped: published labels are not in ${published}.`);
+const { merUnibench } = publishedFiles;
 
-describe.skipIf(absent)('the labels that were published (skipped where they are not there)', () => {
-  it.each<[BenchmarkDataset, string, string, unknown]>([
-    [mer2023, 'labels/mer2023-label-6way.npz', 'sample_00001998', ['worried']],
-    [cmumosi, 'labels/cmumosi-label.npz', 'k5Y_838nuGo_1', -1.6],
-    [ovmerd, 'ovmerd/check-openset.csv', 'sample_00000007', ['excited', 'joyful', 'happy']],
-  ])('of $title are read, as many as there should be', async (dataset, file, name, truth) => {
-    const { truths, findings } = await readLabels(dataset, join(published, file));
-    expect(truths.of.size).toBe(dataset.count);
-    expect(findings).toEqual([]);
-    expect(truths.of.get(name)).toEqual(truth);
-  });
-});
+describe.skipIf(isMissing('published labels (AFFECTGPT_MER_UNIBENCH)', merUnibench))(
+  'the labels that were published',
+  () => {
+    it.each<[BenchmarkDataset, string, string, unknown]>([
+      [mer2023, 'labels/mer2023-label-6way.npz', 'sample_00001998', ['worried']],
+      [cmumosi, 'labels/cmumosi-label.npz', 'k5Y_838nuGo_1', -1.6],
+      [ovmerd, 'ovmerd/check-openset.csv', 'sample_00000007', ['excited', 'joyful', 'happy']],
+    ])('of $title are read, as many as there should be', async (dataset, file, name, truth) => {
+      const { truths, findings } = await readLabels(dataset, join(merUnibench, file));
+      expect(truths.of.size).toBe(dataset.count);
+      expect(findings).toEqual([]);
+      expect(truths.of.get(name)).toEqual(truth);
+    });
+  },
+);

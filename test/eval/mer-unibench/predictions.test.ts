@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -8,9 +7,10 @@ import {
   readPredictions,
 } from '../../../src/eval/mer-unibench/predictions.ts';
 import { alignPredictions } from '../../../src/eval/mer-unibench/samples.ts';
-import { temporaryFolder } from '../../io/temporary-folder.ts';
 import { npyOf, zipOf } from '../../io/zip-writer.ts';
 import { fixturePath } from '../../support/fixture.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 async function fileOf(name: string, ...lines: string[]): Promise<string> {
   const path = join(await temporaryFolder(), name);
@@ -281,27 +281,28 @@ describe('predictions', () => {
   });
 });
 
-const published = new URL('../../../../shared/data/mer-unibench/', import.meta.url).pathname;
-const absent = !existsSync(published);
-if (absent) console.log(`Skipped: published predictions are not in ${published}.`);
+const { merUnibench } = publishedFiles;
 
-describe.skipIf(absent)('published predictions (skipped where they are not there)', () => {
-  it.each([
-    ['predictions/mer2023', 7, 2, 411],
-    ['predictions/cmumosi', 7, 3, 686],
-    ['ovmerd/SALMONN', 3, 1, 332],
-    ['ovmerd/Chat-UniVi', 3, 1, 332],
-  ])('of %s are read', async (folder, count, files, samples) => {
-    const { checkpoints, findings } = await readPredictions(join(published, folder));
-    expect(findings).toEqual([]);
-    expect(checkpoints).toHaveLength(count);
-    for (const checkpoint of checkpoints) {
-      expect(checkpoint.files).toHaveLength(files);
-      expect(checkpoint.samples.size).toBe(samples);
-      expect(checkpoint.findings).toEqual([]);
-      expect(predictionsOf(checkpoint, 'labels').size).toBe(samples);
-      expect(predictionsOf(checkpoint, 'text').size).toBe(files > 1 ? samples : 0);
-      expect(predictionsOf(checkpoint, 'sentiment').size).toBe(files > 2 ? samples : 0);
-    }
-  });
-});
+describe.skipIf(isMissing('published predictions (AFFECTGPT_MER_UNIBENCH)', merUnibench))(
+  'published predictions',
+  () => {
+    it.each([
+      ['predictions/mer2023', 7, 2, 411],
+      ['predictions/cmumosi', 7, 3, 686],
+      ['ovmerd/SALMONN', 3, 1, 332],
+      ['ovmerd/Chat-UniVi', 3, 1, 332],
+    ])('of %s are read', async (folder, count, files, samples) => {
+      const { checkpoints, findings } = await readPredictions(join(merUnibench, folder));
+      expect(findings).toEqual([]);
+      expect(checkpoints).toHaveLength(count);
+      for (const checkpoint of checkpoints) {
+        expect(checkpoint.files).toHaveLength(files);
+        expect(checkpoint.samples.size).toBe(samples);
+        expect(checkpoint.findings).toEqual([]);
+        expect(predictionsOf(checkpoint, 'labels').size).toBe(samples);
+        expect(predictionsOf(checkpoint, 'text').size).toBe(files > 1 ? samples : 0);
+        expect(predictionsOf(checkpoint, 'sentiment').size).toBe(files > 2 ? samples : 0);
+      }
+    });
+  },
+);

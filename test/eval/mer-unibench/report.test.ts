@@ -6,7 +6,7 @@ import { contractJson } from '../../../src/eval/mer-unibench/report/json.ts';
 import { reportMarkdown } from '../../../src/eval/mer-unibench/report/markdown.ts';
 import { wheelConfusion } from '../../../src/eval/mer-unibench/report/tables.ts';
 import { writeReport } from '../../../src/eval/mer-unibench/report/write.ts';
-import { temporaryFolder } from '../../io/temporary-folder.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { evaluateGiven, type GivenSet } from './scored.ts';
 
 const evil = `<script>alert(1)</script> & "quoted" <img src=x onerror='y'>`;

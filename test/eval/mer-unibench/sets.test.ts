@@ -10,8 +10,8 @@ import type { Protocol } from '../../../src/eval/mer-unibench/metrics/result.ts'
 import { scoreSentiment } from '../../../src/eval/mer-unibench/metrics/sentiment.ts';
 import { predictionsOf, readPredictions } from '../../../src/eval/mer-unibench/predictions.ts';
 import { alignPredictions } from '../../../src/eval/mer-unibench/samples.ts';
-import { temporaryFolder } from '../../io/temporary-folder.ts';
 import { fixturePath } from '../../support/fixture.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { expectedSets as expected } from './expected-sets.ts';
 
 const keys = Object.keys(benchmarkDatasets) as BenchmarkKey[];

@@ -1,20 +1,21 @@
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readGold } from '../../../src/data/mmla/read-file.ts';
 import { mmlaTask, mmlaTaskKeys, mmlaTasks } from '../../../src/data/mmla/tasks.ts';
+import { openSafetensors } from '../../../src/io/safetensors.ts';
 import { makeClip } from '../../data/make-media.ts';
 import { run, succeed } from '../../e2e/workspace.ts';
 import { ChatServer, sendError } from '../../support/chat-server.ts';
 import { fixturePath } from '../../support/fixture.ts';
-import { readLines } from '../../support/workspace.ts';
+import { parseLines, readLines } from '../../support/json-lines.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 import { writeInstructModel } from './samples.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-mmla-'));
+const folder = folderForFile();
 const at = (...names: string[]) => join(folder, ...names);
 const root = fixturePath('mmla/release');
 let server: ChatServer;
@@ -28,7 +29,6 @@ beforeEach(() => {
 });
 afterAll(async () => {
   await server.stop();
-  await rm(folder, { recursive: true, force: true });
 });
 
 const endpoint = (cache: string) => [
@@ -37,16 +37,19 @@ const endpoint = (cache: string) => [
 const evaluate = (...argv: string[]) => run('eval', 'mmla', ...argv);
 const testFile = (key: string) => join(root, mmlaTask(key).folder, 'test.tsv');
 
+/** How many numbers the weights of a model are, by its file. */
+async function writtenSize(model: string): Promise<{ readonly numbers: number }> {
+  const { entries } = await openSafetensors(join(model, 'model.safetensors'));
+  const sizes = [...entries.values()].map(({ shape }) => shape.reduce((a, b) => a * b, 1));
+  return { numbers: sizes.reduce((a, b) => a + b, 0) };
+}
+
 interface TaskJson {
   readonly task: string;
   readonly n: number;
   readonly metrics: { readonly ACC: number };
 }
-const parse = (out: string): TaskJson[] =>
-  out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as TaskJson);
+const parse = (out: string): TaskJson[] => parseLines(out);
 
 describe('eval mmla of a model', () => {
   it('answers about all twelve tasks, scores that, and says where it comes from', async () => {
@@ -68,6 +71,8 @@ describe('eval mmla of a model', () => {
     expect(report.model).toEqual({
       name: 'qwen',
       provenance: `qwen at ${server.baseUrl}, prompt fixed, system "Be brief.", text alone, maxNewTokens 128, temperature 0`,
+      // Neither its size nor what it was trained on is known of an endpoint.
+      modality: 'text',
     });
     // The same answers as stored ones.
     const stored = await succeed('eval', 'mmla', '--predictions', output, '--gold', root, '--json');
@@ -98,6 +103,8 @@ describe('eval mmla of a model', () => {
     expect(server.seen).toEqual([]);
     await cp(clip, join(videos, `${last!.id}.mp4`));
     await succeed('eval', 'mmla', ...endpoint('frames-cache'), ...one, ...media);
+    const report = JSON.parse(await readFile(at('frames', 'report.json'), 'utf8'));
+    expect(report.model.modality).toBe('video');
     expect(server.seen).toHaveLength(gold.length);
     const [{ content }] = server.seen[0]!.body.messages as [{ content: { type: string }[] }];
     expect(content.map(({ type }) => type)).toEqual(['image_url', 'image_url', 'text']);
@@ -120,6 +127,10 @@ describe('eval mmla of a model', () => {
     expect(report.model.provenance).toMatch(
       /^llm \(sha256 [0-9a-f]{12}\), prompt fixed, choice likeliest gold answer$/,
     );
+    // What a folder was trained on nobody knows.
+    const { numbers } = await writtenSize(model);
+    expect(report.model).toMatchObject({ modality: 'text', parameters: numbers / 1e9 });
+    expect(report.model.method).toBeUndefined();
   });
 });
 

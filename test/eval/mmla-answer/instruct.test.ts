@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseDecoderConfig } from '../../../model/decoder.ts';
 import { mmlaAnswer, mmlaPrompt, mmlaPromptPresets } from '../../../src/data/mmla/prompts.ts';
 import { mmlaTaskKeys } from '../../../src/data/mmla/tasks.ts';
@@ -13,13 +12,14 @@ import {
   type InstructAnswererOptions,
   openInstructAnswerer,
 } from '../../../src/eval/mmla/answer/instruct-answerer.ts';
+import { Generator } from '../../../src/runtime/generator.ts';
 import { InstructModel } from '../../../src/runtime/instruct-model.ts';
 import { int32, runLogits } from '../../support/decoder.ts';
 import { readJson, readTensors, toTensors } from '../../support/fixture.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 import { answersTo, askedTask, writeInstructModel } from './samples.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-mmla-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 afterEach(() => {
   vi.restoreAllMocks();
 });
@@ -80,6 +80,38 @@ describe('a decoder that is asked', () => {
     expect(drawing.settings.decoding).toEqual({ maxNewTokens: 6, temperature: 3, seed: 42 });
     expect(answerer.settings.decoding).toEqual({ maxNewTokens: 6, temperature: 0 });
     await drawing.dispose();
+  });
+
+  it('ends turns as its chat template does, whatever the tokenizer calls the end of a sequence', async () => {
+    const llama = await writeInstructModel(join(folder, 'llama'));
+    const edit = async (file: string, change: (text: string) => string) =>
+      writeFile(join(llama, file), change(await readFile(join(llama, file), 'utf8')));
+    await edit('tokenizer.json', (text) =>
+      text.replaceAll('<|im_start|>', '<|start_header_id|>').replaceAll('<|im_end|>', '<|eot_id|>'),
+    );
+    // The template of Llama 3.
+    const chat_template =
+      "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}";
+    const tokens = { bos_token: '<|endoftext|>', eos_token: '<|endoftext|>', pad_token: '<|endoftext|>' };
+    await edit('tokenizer_config.json', () => JSON.stringify({ chat_template, ...tokens }));
+    const asked = vi.spyOn(Generator.prototype, 'answer');
+    const opened = await InstructModel.open(
+      llama,
+      '--model',
+      await createEngine({ type: 'auto', threads: 1 }),
+    );
+    const known = await loadTokenizer(llama);
+    const [turnEnd] = known.encode('<|eot_id|>');
+    expect(opened.encodeAnswer('joy')).toEqual([...known.encode('joy'), turnEnd]);
+    const prompt = opened.encode([{ role: 'user', content: 'Hi ' }]);
+    expect(known.decode(prompt)).toBe(
+      '<|endoftext|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n',
+    );
+    const settings = { temperature: 0, topP: 1, repetitionPenalty: 1, maxTokens: 2, seed: 42 };
+    await opened.answer([prompt], settings);
+    expect(asked.mock.lastCall![2].stop).toEqual([[known.eosId], [turnEnd]]);
+    expect(known.eosId).not.toBe(turnEnd);
+    await opened.dispose();
   });
 
   it('names the sample that is too long', async () => {

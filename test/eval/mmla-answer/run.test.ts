@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { mmlaAnswer, mmlaPrompt } from '../../../src/data/mmla/prompts.ts';
@@ -11,6 +11,8 @@ import { openRun } from '../../../src/predict/open-run.ts';
 import { Generator } from '../../../src/runtime/generator.ts';
 import { run as command, makeWorkspace, set, succeed } from '../../e2e/workspace.ts';
 import { fixturePath } from '../../support/fixture.ts';
+import { jsonLines } from '../../support/json-lines.ts';
+import { writeReleasedTask } from '../../support/mmla-files.ts';
 import { answersTo, askedTask } from './samples.ts';
 
 const { path, config, rows } = await makeWorkspace();
@@ -27,7 +29,7 @@ async function train(name: string, settings: Record<string, unknown> = {}): Prom
       ...{ name: id, video: clip(i), subtitle: record.text, question: prompt },
       answer: mmlaAnswer(task, record.label, 'fixed'),
     }));
-  await writeFile(manifest, samples.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  await writeFile(manifest, jsonLines(samples));
   const data = { 'data.manifest': manifest, 'data.labelType': 'own', 'model.maxLength': 1024 };
   const all = { output: path(name), 'train.steps': 1, 'train.batchSize': 1, ...data, ...settings };
   await succeed('train', '--config', config, ...set(all));
@@ -183,6 +185,53 @@ describe('eval mmla --checkpoint', () => {
     expect((await evaluate('as-trained', '--checkpoint', trained)).exitCode).toBe(0);
     const report = JSON.parse(await readFile(path('as-trained', 'report.json'), 'utf8'));
     expect(report.model.provenance).toContain('prompt mmla-text');
+    // What a leaderboard has to know besides.
+    const size = { modality: 'text', parameters: expect.closeTo(0.0000565, 6) };
+    expect(report.model).toMatchObject({ ...size, method: 'sft' });
+  });
+
+  it('finds videos where the training did', async () => {
+    const rows = (split: string) => [`${split}_0\tYes.\tsincere`, `${split}_1\tSure.\tsarcastic`];
+    writeReleasedTask(path('released'), 'MUStARD', {
+      ...{ train: rows('a'), dev: rows('b'), test: rows('c') },
+    });
+    await mkdir(path('videos', 'MUStARD', 'video'), { recursive: true });
+    for (const id of ['a_0', 'a_1', 'b_0', 'b_1', 'c_0', 'c_1']) {
+      await cp(clip(0), path('videos', 'MUStARD', 'video', `MUStARD_${id}.mp4`));
+    }
+    const trained = await train('with-videos', {
+      ...{ 'data.manifest': null, 'data.dataset': 'mmla', 'data.root': path('released') },
+      ...{ 'data.mmla.tasks': ['MUStARD'], 'data.mmla.mediaRoot': path('videos') },
+    });
+    const { err, exitCode } = await command(
+      ...['eval', 'mmla', '--checkpoint', trained, '--data-root', path('released')],
+      ...['--output', path('of-videos'), '--max-new-tokens', '2'],
+    );
+    expect(err).toContain('Asking with-videos/step-000001 about 2 samples of MUStARD');
+    expect(exitCode).toBe(0);
+    const report = JSON.parse(await readFile(path('of-videos', 'report.json'), 'utf8'));
+    expect(report.model).toMatchObject({ modality: 'video', method: 'sft' });
+  });
+
+  it('asks about the tasks of its training, where none is named, and names a better checkpoint', async () => {
+    const settings = {
+      ...{ 'data.manifest': null, 'data.dataset': 'mmla', 'data.root': fixturePath('mmla/release') },
+      ...{ 'data.mmla.tasks': ['MUStARD', 'MOSI'], 'model.inputs': 'textonly' },
+    };
+    const trained = await train('two-tasks', settings);
+    await writeFile(join(trained, 'checkpoints', 'best'), 'step-000000\n');
+    const { err, exitCode } = await command(
+      ...['eval', 'mmla', '--checkpoint', trained, '--data-root', fixturePath('mmla/release')],
+      ...['--output', path('of-training'), '--max-new-tokens', '2'],
+    );
+    expect(err).toContain('those that the run was trained on: MUStARD, MOSI.');
+    expect(err).toMatch(
+      /The checkpoint is step-000001; the best one by validation .* is step-000000: --checkpoint .*two-tasks.checkpoints.best\./,
+    );
+    expect(exitCode).toBe(0);
+    const report = JSON.parse(await readFile(path('of-training', 'report.json'), 'utf8'));
+    expect(report.tasks.map(({ task }: { task: string }) => task)).toEqual(['MOSI', 'MUStARD']);
+    expect(report.model.method).toBe('it');
   });
 
   it.each<[string, string[], RegExp]>([

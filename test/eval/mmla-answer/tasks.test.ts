@@ -1,18 +1,17 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { mmlaPrompt } from '../../../src/data/mmla/prompts.ts';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import { type AnswerTasksOptions, answerMmlaTasks } from '../../../src/eval/mmla/answer/answer-tasks.ts';
 import type { MmlaAnswerer } from '../../../src/eval/mmla/answer/answerer.ts';
 import { sha256 } from '../../../src/io/checksum.ts';
-import { readLines } from '../../support/workspace.ts';
+import { readLines } from '../../support/json-lines.ts';
+import { folderForFile } from '../../support/temporary-folder.ts';
 import { recordsOf } from './samples.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'affectgpt-mmla-'));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = folderForFile();
 
 /** Says how long a question is. What it was asked is written down; it breaks down at a name, or passes it over. */
 function lengthAnswerer({ breaksAt = '', passesOver = '' } = {}) {
@@ -20,6 +19,7 @@ function lengthAnswerer({ breaksAt = '', passesOver = '' } = {}) {
   const answerer: MmlaAnswerer = {
     title: 'a counter',
     settings: { kind: 'counter', decoding: { temperature: 0 } },
+    facts: {},
     async *answer({ questions }) {
       for (const { name, prompt } of questions) {
         if (name === breaksAt) throw new Error('killed');

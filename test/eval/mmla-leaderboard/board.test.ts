@@ -2,11 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { microAverage, unweightedMean } from '../../../src/eval/mmla/leaderboard/averages.ts';
 import { leaderboard } from '../../../src/eval/mmla/leaderboard/board.ts';
 import { placeText } from '../../../src/eval/mmla/leaderboard/cells.ts';
+import { leaderboardHtml } from '../../../src/eval/mmla/leaderboard/html.ts';
 import {
   cellInterval,
   combinedInterval,
   wilsonInterval,
 } from '../../../src/eval/mmla/leaderboard/intervals.ts';
+import { leaderboardJson } from '../../../src/eval/mmla/leaderboard/json.ts';
 import { leaderboardMarkdown } from '../../../src/eval/mmla/leaderboard/markdown.ts';
 import { mergeReports } from '../../../src/eval/mmla/leaderboard/merge.ts';
 import { places } from '../../../src/eval/mmla/leaderboard/ranks.ts';
@@ -103,6 +105,45 @@ describe('the leaderboard', () => {
     const text = leaderboardMarkdown(leaderboard(ours, 'ACC', {}));
     expect(text).toMatch(/^\| 21 \(21–21\) +\| \*\*mine\*\* /m);
     expect(text).toMatch(/^\| — +\| \*\*part\*\* .*— \(70\.00 over 1 of 12\)/m);
+  });
+
+  it('compares on some tasks alone, where a report has no more', () => {
+    const four = ['MIntRec', 'MELD', 'Ch-sims', 'MUStARD'] as const;
+    const ours = rowsOf(
+      report(
+        'mine',
+        [...four, 'MOSI'].map((key) => taskReport(key, 0.62)),
+      ),
+    );
+    const board = leaderboard(ours, 'ACC', {}, ['MUStARD', 'Ch-sims', 'MELD', 'MIntRec']);
+    expect(board.tasks.map(({ key }) => key)).toEqual(four);
+    const of = (model: string, method?: string) =>
+      board.entries.find(
+        ({ row }) => row.model === model && (method === undefined || row.method === method),
+      )!;
+    expect(Object.keys(of('mine').row.cells).sort()).toEqual([...four].sort());
+    expect(of('mine').micro).toMatchObject({ tasks: 4, of: 4 });
+    expect(of('mine').micro!.value).toBeCloseTo(62, 10);
+    const gpt = (445 * 63.37 + 2610 * 51.17 + 1034 * 67.8 + 138 * 55.07) / (445 + 2610 + 1034 + 138);
+    expect(of('GPT-4o').micro!.value).toBeCloseTo(gpt, 10);
+    expect(of('GPT-4o').mean!.value).toBeCloseTo((63.37 + 51.17 + 67.8 + 55.07) / 4, 10);
+    // Scores over all tasks are of no use here, and the floor of ten tasks is whole over these.
+    expect(
+      board.entries.every(({ row, disagreement }) => (row.published ?? disagreement) === undefined),
+    ).toBe(true);
+    expect(of('TF-IDF + logistic regression').place!.rank).toBeGreaterThan(of('mine').place!.rank);
+    expect(of('mine').place!.rank).toBeLessThan(of('GPT-4o').place!.rank);
+    expect(of('mine').place!.rank).toBeGreaterThan(of('Qwen2-VL-72B', 'sft').place!.rank);
+    const text = leaderboardMarkdown(board);
+    expect(text).toContain('Tasks: MIntRec, MELD, CH-SIMS v2.0, MUStARD; all else is left out.');
+    expect(text).toContain('(4,227 in all)');
+    expect(text).not.toMatch(/MOSI \||dialogue act/);
+    const json = leaderboardJson(board);
+    expect(json.tasks).toEqual(four);
+    expect(json.references.map(({ task }) => task)).not.toContain('MOSI');
+    const page = leaderboardHtml(board);
+    expect(page).toContain('(4,227 in all)');
+    expect(page).not.toContain('dialogue act');
   });
 
   it('filters published rows by method, modality and size; reports and floors stay', () => {

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { main } from '../../../src/cli/main.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { leaderboard } from '../../../src/eval/mmla/leaderboard/board.ts';
 import { leaderboardHtml } from '../../../src/eval/mmla/leaderboard/html.ts';
 import { mergeReports } from '../../../src/eval/mmla/leaderboard/merge.ts';
 import { leaderboardScript } from '../../../src/eval/mmla/leaderboard/page-script.ts';
 import { folderWith } from '../../config/files.ts';
 import { findChromium, noChromium } from '../../support/chromium.ts';
+import { run } from '../../support/command-output.ts';
 import { report, taskReport, wholeReport, writeReportTo } from './sample-reports.ts';
 
 const hostile = `<img src=x onerror="alert('1')">|</script>`;
@@ -68,24 +68,12 @@ describe('the page', () => {
 });
 
 describe('affectgpt leaderboard mmla', () => {
-  const run = async (...argv: string[]) => {
-    let out = '';
-    const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      out += String(text);
-      return true;
-    });
-    const errors = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-    const exitCode = await main(['leaderboard', 'mmla', ...argv]);
-    const err = errors.mock.calls.map(([text]) => String(text)).join('');
-    write.mockRestore();
-    errors.mockRestore();
-    return { exitCode, out, err };
-  };
+  const rank = (...argv: string[]) => run('leaderboard', 'mmla', ...argv);
 
   it('prints JSON and writes three files', async () => {
     const folder = folderWith({});
     const file = writeReportTo(folder, 'a.json', wholeReport('mine', 0.6, 0.02));
-    const { exitCode, out } = await run(
+    const { exitCode, out } = await rank(
       ...[file, '--mode', 'sft', '--modality', 'text', '--size', 'small', '--about', 'mine=sft,text,0.5B'],
       ...['--output', path.join(folder, 'board'), '--json'],
     );
@@ -122,7 +110,7 @@ describe('affectgpt leaderboard mmla', () => {
   });
 
   it('prints a table of another metric without any report', async () => {
-    const { exitCode, out } = await run('--metric', 'WF1', '--mode', 'zero-shot');
+    const { exitCode, out } = await rank('--metric', 'WF1', '--mode', 'zero-shot');
     expect(exitCode).toBe(0);
     expect(out).toMatch(/\| +micro WF1 \|/);
     expect(out).toContain('GPT-4o');
@@ -130,10 +118,19 @@ describe('affectgpt leaderboard mmla', () => {
     expect(out).not.toContain('| SFT');
   });
 
+  it('compares on the tasks that are named', async () => {
+    const { exitCode, out } = await rank('--task', 'MUStARD', '--task', 'MOSI', '--mode', 'it');
+    expect(exitCode).toBe(0);
+    expect(out).toContain('Tasks: MOSI, MUStARD; all else is left out.');
+    expect(out).toMatch(/^\| model +\| method \| numbers of +\| +MOSI \| +MUStARD \|$/m);
+    expect(await rank('--task', 'MOZI')).toMatchObject({ exitCode: 2 });
+    expect((await rank('--task', 'MOSI', '--task', 'MOSI')).err).toContain('MOSI is given more than once');
+  });
+
   it('ends with 2 where a report is not there or an option is unknown', async () => {
-    expect((await run('missing.json')).exitCode).toBe(2);
-    expect(await run('--metric', 'BLEU')).toMatchObject({ exitCode: 2 });
-    expect((await run('--about', 'mine=sft')).err).toContain('MMLA_ABOUT_UNUSED');
+    expect((await rank('missing.json')).exitCode).toBe(2);
+    expect(await rank('--metric', 'BLEU')).toMatchObject({ exitCode: 2 });
+    expect((await rank('--about', 'mine=sft')).err).toContain('MMLA_ABOUT_UNUSED');
   });
 });
 

@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { mmlaPublishedTables } from '../../../scripts/make-mmla-published.ts';
 import { mmlaTasks } from '../../../src/data/mmla/tasks.ts';
@@ -16,6 +15,7 @@ import {
   zeroShotTable6,
 } from '../../../src/eval/mmla/leaderboard/published/zero-shot.ts';
 import { publishedRows, referenceLines } from '../../../src/eval/mmla/leaderboard/published.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
 
 const rowOf = (model: string, method: string, vintage: string) => {
   const row = publishedRows.find(
@@ -139,20 +139,19 @@ describe('floors', () => {
   });
 });
 
-const file = process.env.AFFECTGPT_MMLA_NUMBERS ?? path.resolve('../shared/spec/mmla-numbers.json');
-const isThere = existsSync(file);
-if (!isThere) {
-  console.warn(`The committed tables are not compared with their source: there is no ${file}.`);
-}
+const file = publishedFiles.mmlaNumbers;
 
-describe.skipIf(!isThere)('the committed tables', () => {
-  it('are what the script makes of the file', () => {
-    expect(mmlaPublishedTables(JSON.parse(readFileSync(file, 'utf8')))).toEqual({
-      'zero-shot': { zeroShotTable6, zeroShotMisread, zeroShotBoard },
-      sft: { sftFigure4, sftBoard },
-      it: { itFigure5, itTable8, itBoard },
-      seeds: { seedsSft, seedsIt },
-      floors: { textFloors },
+describe.skipIf(isMissing('the source of the committed tables (AFFECTGPT_MMLA_NUMBERS)', file))(
+  'the committed tables',
+  () => {
+    it('are what the script makes of the file', () => {
+      expect(mmlaPublishedTables(JSON.parse(readFileSync(file, 'utf8')))).toEqual({
+        'zero-shot': { zeroShotTable6, zeroShotMisread, zeroShotBoard },
+        sft: { sftFigure4, sftBoard },
+        it: { itFigure5, itTable8, itBoard },
+        seeds: { seedsSft, seedsIt },
+        floors: { textFloors },
+      });
     });
-  });
-});
+  },
+);

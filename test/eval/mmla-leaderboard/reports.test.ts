@@ -5,7 +5,7 @@ import { InputError } from '../../../src/errors.ts';
 import { parseAbout } from '../../../src/eval/mmla/leaderboard/about.ts';
 import { mergeReports } from '../../../src/eval/mmla/leaderboard/merge.ts';
 import { readReports } from '../../../src/eval/mmla/leaderboard/read-reports.ts';
-import type { MmlaReport } from '../../../src/eval/mmla/report/schema.ts';
+import type { MmlaModelFacts, MmlaReport } from '../../../src/eval/mmla/report/schema.ts';
 import { folderWith, inputError } from '../../config/files.ts';
 import { report, taskReport, writeReportTo } from './sample-reports.ts';
 
@@ -66,6 +66,40 @@ describe('reports of one model', () => {
     // What is scored on all that is released is whole, though the leaderboards count three more.
     const [chSims] = merge({ 'a.json': report('mine', [taskReport('Ch-sims', 0.6)]) });
     expect(chSims!.notes.join(' ')).not.toContain('Not scored');
+  });
+});
+
+describe('what reports tell of their model', () => {
+  const told = (name: string, task: string, facts: MmlaModelFacts): MmlaReport => {
+    const one = report(name, [taskReport(task, 0.6)]);
+    return { ...one, model: { ...one.model, ...facts } };
+  };
+  const sft = { method: 'sft', modality: 'text', parameters: 0.494 } as const;
+
+  it('stands in its row where all of them tell it', () => {
+    const [row] = merge({ 'a.json': told('mine', 'MELD', sft), 'b.json': told('mine', 'MOSI', sft) });
+    expect(row).toMatchObject(sft);
+    // The other report may be of a task that the run was not trained on.
+    const { method, ...others } = sft;
+    const [unsure] = merge({ 'a.json': told('mine', 'MELD', sft), 'b.json': told('mine', 'MOSI', others) });
+    expect(unsure).toMatchObject({ method: null, ...others });
+    const [none] = merge({ 'a.json': told('mine', 'MELD', {}) });
+    expect(none).toMatchObject({ method: null, modality: null, parameters: null });
+    expect(method).toBe('sft');
+  });
+
+  it('is said otherwise by --about, and refused where reports differ', () => {
+    const reports = {
+      'a.json': told('mine', 'MELD', sft),
+      'b.json': told('mine', 'MOSI', { ...sft, method: 'it' }),
+    };
+    const error = inputError(() => merge(reports));
+    expect(error.code).toBe('MMLA_REPORTS_CONFLICT');
+    expect(error.message).toContain('the method of "mine" is sft in a.json and it in b.json');
+    expect(merge(reports, ['mine=it'])[0]).toMatchObject({ ...sft, method: 'it' });
+    expect(merge({ 'a.json': told('mine', 'MELD', sft) }, ['mine=audio'])[0]).toMatchObject({
+      ...{ ...sft, modality: 'audio' },
+    });
   });
 });
 

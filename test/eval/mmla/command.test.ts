@@ -1,33 +1,22 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import { readMmlaReport } from '../../../src/eval/mmla/report/schema.ts';
 import { commandInFolder } from '../../support/command-output.ts';
+import { jsonLines } from '../../support/json-lines.ts';
+import { swiftRow } from '../../support/mmla-files.ts';
+import { writeBelow } from '../../support/temporary-folder.ts';
 
 const command = commandInFolder('eval', () => ({}));
 const mosi = ['positive', 'positive', 'positive', 'negative', 'negative'];
 const answers = ['positive', '', 'negative', 'Negative.', 'positive or negative'];
 
-function write(name: string, text: string): string {
-  const target = path.join(command.folder, name);
-  mkdirSync(path.dirname(target), { recursive: true });
-  writeFileSync(target, text);
-  return target;
-}
-const lines = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+const write = (name: string, text: string) => writeBelow(command.folder, name, text);
 /** Samples of a task as ms-swift has them. */
-function writeGold(name: string, key: string, labels: readonly string[]): string {
-  const { taskKey, labels: all } = mmlaTask(key);
-  const rows = labels.map((label, i) => ({
-    query: `You are presented with a video in which the speaker says: Word ${i}. Based on the text, video, and audio content, what is the ${taskKey} of this speaker?\nThe candidate labels for ${taskKey} are: [${all.join(', ')}]. Respond in the format: '${taskKey}: [label]'. Only one label should be provided.`,
-    response: `${taskKey}: ${label}`,
-    videos: [`/data/${key}/video/${key}_${i}.mp4`],
-  }));
-  return write(name, lines(rows));
-}
+const writeGold = (name: string, key: string, labels: readonly string[]) =>
+  write(name, jsonLines(labels.map((label, i) => swiftRow(key, `Word ${i}.`, label, `${key}_${i}`))));
 const writeAnswers = (name: string, texts: readonly string[]) =>
-  write(name, lines(texts.map((text) => ({ text }))));
+  write(name, jsonLines(texts.map((text) => ({ text }))));
 
 describe('affectgpt eval mmla', () => {
   it('prints the object of the contract, and nothing else', async () => {
@@ -96,6 +85,22 @@ describe('affectgpt eval mmla', () => {
       ['Ch-sims', 2],
       ['Ch-sims', 2],
     ]);
+  });
+
+  it('takes the split of a table of MELD by its name, and the folder of a task for gold', async () => {
+    const table = 'Utterance,Emotion,Sentiment,Dialogue_ID,Utterance_ID\nHi.,joy,positive,0,0\n';
+    const gold = write('dev_sent_emo.csv', table);
+    const predictions = write('a.jsonl', '{"name": "MELD_1039_0", "text": "joy"}\n');
+    const scored = await command.run('mmla', '--task', 'MELD', '--predictions', predictions, '--gold', gold);
+    expect([scored.exitCode, scored.err]).toEqual([0, '']);
+    expect(scored.out).toContain('- split: dev');
+    // The classes of a single task.
+    expect(scored.out).toMatch(/\| joy +\| +100\.00 \|/);
+
+    writeGold('root/MOSI/test.jsonl', 'MOSI', mosi);
+    const argv = ['--task', 'MOSI', '--predictions', writeAnswers('b.jsonl', answers), '--json'];
+    const own = await command.run('mmla', ...argv, '--gold', path.join(command.folder, 'root/MOSI'));
+    expect(JSON.parse(own.out)).toMatchObject({ n: 5 });
   });
 
   it('needs no gold file where predictions carry their labels', async () => {

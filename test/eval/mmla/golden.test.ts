@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -16,6 +15,7 @@ import {
   scoreMmla,
 } from '../../../src/eval/mmla/metrics.ts';
 import { parseMmlaAnswer } from '../../../src/eval/mmla/parse-answer.ts';
+import { isMissing, publishedFiles } from '../../support/published-files.ts';
 
 /** ACC, F1, P, R, WF1 and WP in percent. */
 type Vector = readonly [number, number, number, number, number, number];
@@ -94,49 +94,44 @@ describe('the most frequent label, always', () => {
   });
 });
 
-/** Where the released files may lie. */
-const roots = {
-  mmla: process.env.AFFECTGPT_MMLA ?? path.resolve('../shared/data/mmla'),
-  meld: process.env.AFFECTGPT_MELD ?? path.resolve('../shared/data/meld'),
-};
-
 for (const [name, { majority, cyclic, invalid, file }] of Object.entries(golden)) {
   const [root, ...rest] = file.split('/') as ['mmla' | 'meld', ...string[]];
-  const gold = path.join(roots[root], ...rest);
-  const isThere = existsSync(gold);
-  if (!isThere) console.warn(`Skipped, golden vectors of ${name}: ${gold} is not there.`);
+  const gold = path.join(publishedFiles[root], ...rest);
   const task = mmlaTask(name);
   const { labels } = task;
 
-  describe.skipIf(!isThere)(`answers by rule to the released test file of ${name}`, () => {
-    const rules: [rule: string, expected: Vector, answers: (gold: string, i: number) => string][] = [
-      ['all-majority', majority, () => majorityLabel(testLabelCounts[task.key])],
-      ...(cyclic === undefined
-        ? []
-        : ([['cyclic', cyclic, (_, i) => labels[(7 * i + 3) % labels.length]!]] as typeof rules)),
-      [
-        'gold with invalid ones',
-        invalid,
-        (label, i) => (i % 10 === 0 ? '' : i % 25 === 1 ? `${labels[0]} or ${labels[1]}` : label),
-      ],
-    ];
-    it.each(rules)('have the published figures: %s', async (_, expected, answer) => {
-      const folder = await mkdtemp(path.join(tmpdir(), 'mmla-golden-'));
-      const predictions = path.join(folder, 'answers.jsonl');
-      const records = await readGold(gold, task, 'test');
-      const lines = records.map(({ label }, i) => `${JSON.stringify({ text: answer(label, i) })}\n`);
-      await writeFile(predictions, lines.join(''));
-      const set = await readAnswerSet({ task, split: 'test', predictions: [predictions], gold });
-      const { report } = evaluateMmlaTask(set, { mode: 'compat', bootstrap: { seed: 1 } });
-      expect(percents(report.metrics)).toEqual(expected);
-      expect(report.n).toBe(task.counts.test);
-      await rm(folder, { recursive: true });
-    });
+  describe.skipIf(isMissing(`golden vectors of ${name}`, gold))(
+    `answers by rule to the released test file of ${name}`,
+    () => {
+      const rules: [rule: string, expected: Vector, answers: (gold: string, i: number) => string][] = [
+        ['all-majority', majority, () => majorityLabel(testLabelCounts[task.key])],
+        ...(cyclic === undefined
+          ? []
+          : ([['cyclic', cyclic, (_, i) => labels[(7 * i + 3) % labels.length]!]] as typeof rules)),
+        [
+          'gold with invalid ones',
+          invalid,
+          (label, i) => (i % 10 === 0 ? '' : i % 25 === 1 ? `${labels[0]} or ${labels[1]}` : label),
+        ],
+      ];
+      it.each(rules)('have the published figures: %s', async (_, expected, answer) => {
+        const folder = await mkdtemp(path.join(tmpdir(), 'mmla-golden-'));
+        const predictions = path.join(folder, 'answers.jsonl');
+        const records = await readGold(gold, task, 'test');
+        const lines = records.map(({ label }, i) => `${JSON.stringify({ text: answer(label, i) })}\n`);
+        await writeFile(predictions, lines.join(''));
+        const set = await readAnswerSet({ task, split: 'test', predictions: [predictions], gold });
+        const { report } = evaluateMmlaTask(set, { mode: 'compat', bootstrap: { seed: 1 } });
+        expect(percents(report.metrics)).toEqual(expected);
+        expect(report.n).toBe(task.counts.test);
+        await rm(folder, { recursive: true });
+      });
 
-    it('have gold labels that parse to themselves', async () => {
-      for (const { label } of await readGold(gold, task, 'test')) {
-        expect(parseMmlaAnswer(task, `${task.dimension}: ${label}`)).toBe(label);
-      }
-    });
-  });
+      it('have gold labels that parse to themselves', async () => {
+        for (const { label } of await readGold(gold, task, 'test')) {
+          expect(parseMmlaAnswer(task, `${task.dimension}: ${label}`)).toBe(label);
+        }
+      });
+    },
+  );
 }

@@ -1,24 +1,15 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { mmlaTask } from '../../../src/data/mmla/tasks.ts';
 import { type MmlaTaskFiles, readAnswerSet } from '../../../src/eval/mmla/evaluate.ts';
 import { readMmlaPredictions } from '../../../src/eval/mmla/predictions.ts';
+import { jsonLines } from '../../support/json-lines.ts';
+import { emptyFolderForEachTest, writeBelow } from '../../support/temporary-folder.ts';
 
 const task = mmlaTask('MELD-DA');
-let folder = '';
-beforeEach(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'mmla-predictions-'));
-});
-afterEach(() => rm(folder, { recursive: true }));
+const folder = emptyFolderForEachTest();
 
-async function file(name: string, content: string | Buffer): Promise<string> {
-  const target = path.join(folder, name);
-  await writeFile(target, content);
-  return target;
-}
-const jsonl = (...rows: object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+const file = (name: string, content: string | Buffer) => writeBelow(folder, name, content);
+const jsonl = (...rows: object[]) => jsonLines(rows);
 
 /** Samples as a released table has them. */
 const gold = () =>
@@ -27,7 +18,7 @@ const gold = () =>
     'id\tutterance\tdialogue_act\n0_2\tHi.\tgreeting\n0_3\tWhy?\tquestion\n1_0\tNo.\tothers\n',
   );
 const read = async (predictions: string[], more: Partial<MmlaTaskFiles> = {}) =>
-  readAnswerSet({ task, split: 'test', predictions, gold: await gold(), ...more });
+  readAnswerSet({ task, split: 'test', predictions, gold: gold(), ...more });
 const textsOf = async (...predictions: string[]) => (await read(predictions)).seeds.map(({ texts }) => texts);
 const messageOf = async (reading: Promise<unknown>) =>
   reading.then(
@@ -37,7 +28,7 @@ const messageOf = async (reading: Promise<unknown>) =>
 
 describe('predictions of MMLA', () => {
   it('are matched by name, in whatever order, by id or by the clip of a path', async () => {
-    const path = await file(
+    const path = file(
       'a.jsonl',
       jsonl(
         { name: 'MELD-DA_1_0', text: 'third', tokens: 3 },
@@ -48,13 +39,51 @@ describe('predictions of MMLA', () => {
     expect(await textsOf(path)).toEqual([['first', '', 'third']]);
   });
 
+  it('are matched by names that are one number', async () => {
+    const funny = file('f.tsv', 'id\tutterance\tspeaking_style\n408\tHa.\thumorous\n409\tHm.\tserious\n');
+    const path = file('a.jsonl', jsonl({ id: 409, text: 'b' }, { name: 408, text: 'a' }));
+    const set = await read([path], { task: mmlaTask('UR-FUNNY'), gold: funny });
+    expect(set.seeds.map(({ texts }) => texts)).toEqual([['a', 'b']]);
+  });
+
+  it.each([
+    ['MELD', 'test', '1153_0', '1154_12'],
+    ['MELD', 'dev', '1039_0', '1040_12'],
+    // Made of the train split of MELD.
+    ['MELD-DA', 'test', '0_0', '1_12'],
+  ] as const)(
+    'of %s %s are matched by the names that MELD gives its clips',
+    async (key, split, one, other) => {
+      const of = mmlaTask(key);
+      const samples = file(
+        'm.tsv',
+        `id\tutterance\t${of.taskKey}\n${one}\tA\t${of.labels[0]}\n${other}\tB\t${of.labels[0]}\n`,
+      );
+      const path = file(
+        'a.jsonl',
+        jsonl({ name: 'dia1_utt12', text: 'b' }, { name: '/raw/dia0_utt0.mp4', text: 'a' }),
+      );
+      const set = await read([path], { task: of, split, gold: samples });
+      expect(set.seeds.map(({ texts }) => texts)).toEqual([['a', 'b']]);
+    },
+  );
+
+  it('are read from the TSV that the published scripts save', async () => {
+    const path = file(
+      'results.tsv',
+      'Video\tTask\tPred\tLabel\nMELD-DA_0_2.mp4\tdialogue_act\t"a, b"\tgreeting\n' +
+        'MELD-DA_1_0.mp4\tdialogue_act\tc\tothers\nMELD-DA_0_3.mp4\tdialogue_act\t\tquestion\n',
+    );
+    expect(await textsOf(path)).toEqual([['a, b', '', 'c']]);
+  });
+
   it('are taken in order where none has a name', async () => {
-    const path = await file('a.jsonl', jsonl({ text: 'a' }, { text: 'b' }, { text: 'c' }));
+    const path = file('a.jsonl', jsonl({ text: 'a' }, { text: 'b' }, { text: 'c' }));
     expect(await textsOf(path)).toEqual([['a', 'b', 'c']]);
   });
 
   it('are read from result tables of the published scripts, quotes and line breaks included', async () => {
-    const path = await file(
+    const path = file(
       'results.csv',
       '\ufeffVideo,Task,Pred,Label\r\nMELD-DA_0_3.mp4,dialogue_act,"a ""b"",\nc",dialogue_act: Question\r\n' +
         'C:\\clips\\MELD-DA_0_2.mp4,dialogue_act,,dialogue act: greeting\r\nMELD-DA_1_0.mp4,dialogue_act,others,others\r\n',
@@ -74,7 +103,7 @@ describe('predictions of MMLA', () => {
       ...{ query: 'What?', response, labels: `dialogue_act: ${label}`, history: [] },
       videos: [`/somewhere/Datasets/MELD-DA/video/${clip}.mp4`],
     });
-    const path = await file(
+    const path = file(
       'result.jsonl',
       jsonl(
         row('MELD-DA_1_0', 'c', 'others'),
@@ -83,7 +112,7 @@ describe('predictions of MMLA', () => {
       ),
     );
     expect(await textsOf(path)).toEqual([['a', 'b', 'c']]);
-    const unnamed = await file(
+    const unnamed = file(
       'text.jsonl',
       jsonl({ response: 'x', videos: null }, { response: 'y' }, { response: 'z', videos: [] }),
     );
@@ -94,11 +123,11 @@ describe('predictions of MMLA', () => {
   });
 
   it('are matched to each other where the first carries the gold labels', async () => {
-    const first = await file(
+    const first = file(
       'a.csv',
       'Video,Task,Pred,Label\nMELD-DA_0_2,t,greeting,greeting\nMELD-DA_0_3,t,x,question\n',
     );
-    const second = await file(
+    const second = file(
       'b.jsonl',
       jsonl({ name: 'MELD-DA_0_3', text: 'question' }, { name: 'MELD-DA_0_2', text: 'y' }),
     );
@@ -119,7 +148,7 @@ describe('predictions of MMLA', () => {
       '',
       '{"response": null, "labels": "joy"}',
     ];
-    const bad = await file(
+    const bad = file(
       'bad.jsonl',
       Buffer.concat([
         Buffer.from(`${lines.join('\n')}\n{"text": "`),
@@ -127,11 +156,11 @@ describe('predictions of MMLA', () => {
         Buffer.from('"}\n'),
       ]),
     );
-    const table = await file(
+    const table = file(
       'bad.csv',
       Buffer.from('Video,Task,Pred,Label\na.mp4,t,caf\u00e9,greeting\nb.mp4,t\nc.mp4,t,x,joy\n', 'latin1'),
     );
-    const badGold = await file('gold.tsv', 'id\tutterance\tdialogue_act\n0_2\tHi.\tjoy\n');
+    const badGold = file('gold.tsv', 'id\tutterance\tdialogue_act\n0_2\tHi.\tjoy\n');
     const error = await read([bad, table], { gold: badGold }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'MMLA_ROWS_INVALID' });
     const { faults } = error as { faults: Error[] };
@@ -153,7 +182,7 @@ describe('predictions of MMLA', () => {
   });
 
   it('with names that do not fit are told all at once', async () => {
-    const path = await file(
+    const path = file(
       'a.jsonl',
       jsonl(
         { name: 'MELD-DA_0_2', text: '' },
@@ -162,7 +191,9 @@ describe('predictions of MMLA', () => {
       ),
     );
     const message = await messageOf(read([path]));
-    expect(message).toContain('a.jsonl, row 2: the name "MELD-DA_9_9" is that of no sample of test.tsv');
+    expect(message).toContain(
+      'a.jsonl, row 2: the name "MELD-DA_9_9" is that of no sample of test.tsv, where they are called like MELD-DA_0_2',
+    );
     expect(message).toContain('a.jsonl, row 3: the sample "MELD-DA_0_2" is already that of row 1');
     expect(message).toContain(
       'a.jsonl: has no prediction for 2 of the 3 samples of test.tsv: MELD-DA_0_3, MELD-DA_1_0',
@@ -186,22 +217,30 @@ describe('predictions of MMLA', () => {
       'row 2: says that MELD-DA_0_2 is labelled "question", and test.tsv that it is "greeting"',
     ],
     ['that are none', '', 'It is empty'],
+    ['in UTF-16', Buffer.from('{"text": "a"}\n', 'utf16le'), 'It is not UTF-8 text'],
     ['of another format', 'name,answer\na,b\n', 'It begins with "name,answer'],
     ['of a table without rows', 'Video,Task,Pred,Label\n', 'there is no prediction in it'],
   ])('%s are refused', async (_, content, message) => {
-    expect(await messageOf(read([await file('a', content)]))).toContain(message);
+    expect(await messageOf(read([file('a', content)]))).toContain(message);
   });
 
   it('without gold labels need a file of them', async () => {
-    const path = await file('a.jsonl', jsonl({ name: 'MELD-DA_0_2', text: '' }));
+    const path = file('a.jsonl', jsonl({ name: 'MELD-DA_0_2', text: '' }));
     await expect(readAnswerSet({ task, split: 'test', predictions: [path] })).rejects.toMatchObject({
       code: 'MMLA_NO_GOLD',
     });
   });
 
+  it('at fault are all named, many as they are', async () => {
+    const path = file('a.jsonl', `no json\n${'{no\n'.repeat(59)}`);
+    const message = await messageOf(read([path]));
+    expect(message.match(/a\.jsonl, row \d+:/g)).toHaveLength(60);
+    expect(message).not.toMatch(/\.[;.]/);
+  });
+
   it('are 100,000 as well as a few', async () => {
     const rows = Array.from({ length: 100_000 }, (_, i) => `{"name":"MELD-DA_${i}_0","text":"others"}`);
-    const { predictions, faults } = await readMmlaPredictions(await file('a.jsonl', rows.join('\n')), task);
+    const { predictions, faults } = await readMmlaPredictions(file('a.jsonl', rows.join('\n')), task);
     expect([predictions.length, faults.length]).toEqual([100_000, 0]);
   });
 });

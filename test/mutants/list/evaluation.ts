@@ -10,8 +10,8 @@ export const evaluationMutants: readonly Mutant[] = [
     name: 'words-not-lowered',
     breaks: 'Emotion words are looked up with their capital letters.',
     file: 'src/eval/mer-unibench/words.ts',
-    find: "word.toLowerCase().replace(outerSpace, '')",
-    replace: "word.replace(outerSpace, '')",
+    find: 'pythonStrip(word.toLowerCase())',
+    replace: 'pythonStrip(word)',
     tests: metricTests,
   },
   {

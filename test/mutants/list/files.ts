@@ -177,9 +177,9 @@ export const fileMutants: readonly Mutant[] = [
   {
     name: 'config-unknown-keys',
     breaks: 'A misspelt key of the section `train` is passed over without a word.',
-    file: 'src/config/schema.ts',
-    find: 'const train = z.strictObject({',
-    replace: 'const train = z.object({',
+    file: 'src/config/train.ts',
+    find: 'export const trainSchema = z.strictObject({',
+    replace: 'export const trainSchema = z.object({',
     tests: ['test/config/load.test.ts'],
   },
   {

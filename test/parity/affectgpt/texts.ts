@@ -1,12 +1,12 @@
 import { placeholderRuns } from '../../../model/affectgpt.ts';
 import { causalBias } from '../../../model/decoder.ts';
 import { ignoredLabel, supervisedPositions } from '../../../model/loss.ts';
+import { ANSWER_TYPES } from '../../../src/config/data.ts';
 import { collateTraining } from '../../../src/data/collate.ts';
 import {
   type Annotations,
   type AnswerSpace,
   answerText,
-  answerTypes,
   buildPrompt,
   type PublishedAnswerType,
   questionText,
@@ -20,7 +20,7 @@ import type { Comparison } from '../handler.ts';
 import { equal } from './comparisons.ts';
 
 export const isAnswerType = (type: string): type is PublishedAnswerType =>
-  (answerTypes as readonly string[]).includes(type);
+  (ANSWER_TYPES as readonly string[]).includes(type);
 
 /** The labels or the range that a published question lists. */
 export function spaceOfQuestion(question: string): AnswerSpace {

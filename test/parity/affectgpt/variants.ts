@@ -66,7 +66,7 @@ export async function forward(
 }
 
 /** Everything that the fixture says of one variant. */
-export async function compareVariant(
+async function compareVariant(
   reference: AffectGptReference,
   name: string,
   engine: Engine,

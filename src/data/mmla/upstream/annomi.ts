@@ -1,5 +1,6 @@
 import type { CsvRow } from '../../../io/csv.ts';
 import type { MmlaFormat, ReadRequest, ReadResult } from '../format.ts';
+import { canonicalLabel } from '../record-collector.ts';
 import type { UpstreamRow } from './rows.ts';
 import { addRows, collectorFor, headerOf, readRows } from './rows.ts';
 
@@ -8,7 +9,6 @@ const columns = [
   'utterance_id',
   'interlocutor',
   'utterance_text',
-  'annotator_id',
   'main_therapist_behaviour',
   'client_talk_type',
 ] as const;
@@ -42,6 +42,10 @@ export function majorityLabel(votes: Iterable<string>): string {
   return [...counts].toSorted(([, one], [, other]) => other - one)[0]![0];
 }
 
+/** An older table, `dataset.csv`, has one annotator for all and no column of them. */
+const annotatorOf = ({ annotator_id: id }: CsvRow['values']): string =>
+  id === undefined ? 'the annotator' : `annotator ${id}`;
+
 /** What is wrong with a row, given the earlier ones of its utterance. */
 function faultsOf(
   { values }: CsvRow,
@@ -51,12 +55,14 @@ function faultsOf(
 ): string[] {
   const { number, text, votes, row } = earlier;
   const label = values[column]!;
-  const annotator = values.annotator_id!;
+  const annotator = annotatorOf(values);
   return [
     ...(/^\d+_\d+$/.test(number) ? [] : ['transcript_id and utterance_id are not whole numbers']),
-    ...(labels.includes(label) ? [] : [`the ${column} "${label}" is none of ${labels.join(', ')}`]),
+    ...(canonicalLabel(labels, label) === undefined
+      ? [`the ${column} "${label}" is none of ${labels.join(', ')}`]
+      : []),
     ...(values.utterance_text === text ? [] : [`the text of ${number} is another one than in row ${row}`]),
-    ...(votes.has(annotator) ? [`annotator ${annotator} has judged ${number} in an earlier row`] : []),
+    ...(votes.has(annotator) ? [`${annotator} has judged ${number} in an earlier row`] : []),
   ];
 }
 
@@ -75,13 +81,13 @@ function toRows(
     const number = `${values.transcript_id}_${values.utterance_id}`;
     const text = values.utterance_text!;
     const utterance = utterances.get(number) ?? { row, number, text, votes: new Map() };
-    const label = values[column]!;
+    const label = canonicalLabel(labels, values[column]!) ?? values[column]!;
     const faults =
       speaker === interlocutor
         ? faultsOf(csvRow, utterance, labels, column)
         : [`the interlocutor "${speaker}" is neither client nor therapist`];
     if (faults.length > 0) faulty.push({ row, number, text, label, faults });
-    utterance.votes.set(values.annotator_id!, label);
+    utterance.votes.set(annotatorOf(values), label);
     utterances.set(number, utterance);
   }
   for (const { number } of faulty) utterances.delete(number);

@@ -1,26 +1,20 @@
-import { basename } from 'node:path';
 import { meldColumns, readMeldTable } from '../../meld-table.ts';
 import type { MmlaFormat, ReadRequest, ReadResult } from '../format.ts';
-import type { MmlaSplit } from '../tasks.ts';
 import { mmlaSplits } from '../tasks.ts';
+import { meldNumber, meldSplitOf } from './meld-names.ts';
 import { addRows, collectorFor, csvOptions, headerOf, readContent } from './rows.ts';
-
-/** MMLA numbers the dialogues of all splits in one go: those of train, then of dev, then of test. */
-const offsets: Readonly<Record<MmlaSplit, number>> = { train: 0, dev: 1039, test: 1153 };
-
-const splitOf = (file: string): MmlaSplit | undefined =>
-  mmlaSplits.find((split) => basename(file).startsWith(`${split}_sent_emo`));
 
 /** `train_sent_emo.csv`, `dev_sent_emo.csv` and `test_sent_emo.csv` of https://github.com/declare-lab/MELD. */
 export const meldFormat: MmlaFormat = {
   name: 'MELD CSV',
   recognises({ text }) {
     const header = headerOf(text);
-    return meldColumns.every((column) => header.includes(column));
+    // EMOTyDA added a column to it.
+    return meldColumns.every((column) => header.includes(column)) && !header.includes('Dialogue Act');
   },
   async read(request: ReadRequest): Promise<ReadResult> {
     const { file } = request;
-    const named = splitOf(file);
+    const named = meldSplitOf(file);
     const split = named ?? request.split;
     const asked = split === undefined ? request : { ...request, split };
     const { collector, fits } = collectorFor(asked, 'a table of MELD', ['MELD']);
@@ -42,7 +36,7 @@ export const meldFormat: MmlaFormat = {
       collector,
       (rows ?? []).map(({ row, dialogue, utterance, text, emotion, faults }) => ({
         row,
-        number: `${Number(dialogue) + offsets[split]}_${Number(utterance)}`,
+        number: meldNumber(split, dialogue, utterance),
         text,
         label: emotion,
         faults,

@@ -22,10 +22,10 @@ export interface UpstreamRow {
  */
 export const decodeTolerantly = (bytes: Uint8Array): string => new TextDecoder('utf-8').decode(bytes);
 
-/** The header of a table, by its first line; these tables have no quotes there. */
+/** The header of a table, by its first line. */
 export function headerOf(text: string): readonly string[] {
   const line = text.replace(/^\ufeff/, '').split(/\r?\n/, 1)[0]!;
-  return line.split(',').map((column) => column.trim());
+  return line.split(',').map((column) => column.trim().replace(/^"(.*)"$/, '$1'));
 }
 
 /** What will hold the records of a file; it has a fault where the task is not made of this data set. */
@@ -34,7 +34,8 @@ export function collectorFor(request: ReadRequest, what: string, tasks: readonly
   const { key } = request.task;
   const fits = tasks.includes(key);
   if (!fits) {
-    collector.fault(null, `this is ${what}, of which ${tasks.join(' and ')} are made, and ${key} is not`);
+    const made = `${tasks.join(' and ')} ${tasks.length === 1 ? 'is' : 'are'} made`;
+    collector.fault(null, `this is ${what}, of which ${made}, and ${key} is not`);
   }
   return { collector, fits };
 }

@@ -37,7 +37,7 @@ export function headerRows({
 }
 
 /** Names of the metrics as people write them, the main score first. */
-export const metricTitles = {
+const metricTitles = {
   hit: [
     ['hit', 'hit rate'],
     ['mscore', 'mscore'],

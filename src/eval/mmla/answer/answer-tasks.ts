@@ -91,7 +91,7 @@ async function* answersWithPrompts(
   }
 }
 
-/** All that decides the answers. Where models, videos and files of samples lie does not. */
+/** All that decides the answers. Where videos and files of samples lie does not. */
 function settingsOf({ task, preset, questions }: AskedTask, answerer: MmlaAnswerer): PredictionSettings {
   const asked = questions.map(({ name, promptSha256 }) => [name, promptSha256]);
   return {

@@ -4,6 +4,7 @@ import type { MmlaRecord } from '../../../data/mmla/records.ts';
 import type { MmlaTask } from '../../../data/mmla/tasks.ts';
 import { sha256 } from '../../../io/checksum.ts';
 import type { JsonValue } from '../../../io/json.ts';
+import type { MmlaModelFacts } from '../report/schema.ts';
 
 /** What a model is asked about one sample. */
 export interface MmlaQuestion {
@@ -55,6 +56,8 @@ export interface MmlaAnswerer {
   readonly title: string;
   /** All that decides the answers, besides the questions. */
   readonly settings: Readonly<Record<string, JsonValue>>;
+  /** For reports: what is known of the model besides. */
+  readonly facts: Omit<MmlaModelFacts, 'method'>;
   /** Answers questions of one task, in their order where all of them can be answered. Models are loaded at the first call. */
   answer(asked: AskedTask): AsyncIterable<MmlaAnswer>;
   dispose(): Promise<void>;

@@ -81,6 +81,7 @@ export function endpointAnswerer(options: EndpointAnswererOptions): MmlaAnswerer
   return {
     title: model,
     settings,
+    facts: { modality: frames > 0 ? 'video' : 'text' },
     async *answer({ questions }) {
       if (frames > 0) await checkVideos(questions.map(({ record }) => record));
       const stop = new AbortController();

@@ -72,6 +72,7 @@ export async function openInstructAnswerer(options: InstructAnswererOptions): Pr
       system: system ?? null,
       decoding: decodingSettings(decoding, constrained),
     },
+    facts: { modality: 'text', parameters: model.parameterCount / 1e9 },
     async *answer(asked) {
       const { task, preset, questions } = asked;
       const golds = constrained ? goldAnswers(task, preset) : [];

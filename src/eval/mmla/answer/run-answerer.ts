@@ -7,6 +7,7 @@ import type { JsonValue } from '../../../io/json.ts';
 import { ClipAnswerer } from '../../../predict/answer-clips.ts';
 import { checkpointIdentity } from '../../../predict/checkpoint-identity.ts';
 import { asksQuestion } from '../../../predict/question.ts';
+import { decoderParameters } from '../../../runtime/model-shapes.ts';
 import {
   type AnswerDecoding,
   type AskedTask,
@@ -15,6 +16,7 @@ import {
   type MmlaAnswerer,
 } from './answerer.ts';
 import { chosenAnswer, goldAnswers } from './choose.ts';
+import { modalityOfInputs } from './model-facts.ts';
 
 export interface RunAnswererOptions {
   /** Of the run. */
@@ -50,6 +52,7 @@ export async function openRunAnswerer(options: RunAnswererOptions): Promise<Mmla
     ...{ model, compat, template: data.template, faces: data.faces },
     decoding: decodingSettings(decoding, constrained),
   };
+  const parameters = await decoderParameters(model.llm);
   let answerer: Promise<ClipAnswerer> | undefined;
 
   async function* generated(opened: ClipAnswerer, asked: AskedTask): AsyncGenerator<MmlaAnswer> {
@@ -67,6 +70,10 @@ export async function openRunAnswerer(options: RunAnswererOptions): Promise<Mmla
   return {
     title: `${basename(dirname(dirname(resolve(checkpoint))))}/${weights.name}`,
     settings: JSON.parse(JSON.stringify(settings)) as Record<string, JsonValue>,
+    facts: {
+      modality: modalityOfInputs(model.inputs),
+      ...(parameters !== undefined && { parameters: parameters / 1e9 }),
+    },
     async *answer(asked) {
       answerer ??= ClipAnswerer.open(config, notify);
       const opened = await answerer;

@@ -1,15 +1,18 @@
 import { InputError } from '../../../errors.ts';
-import { type BoardMethod, type BoardModality, boardModalities } from './row.ts';
+import { type MmlaModelFacts, mmlaMethods, mmlaModalities } from '../report/schema.ts';
 
-/** What a report does not say of its model. */
-export interface AboutModel {
-  readonly method?: Exclude<BoardMethod, 'floor'>;
-  readonly modality?: BoardModality;
-  /** In billions. */
-  readonly parameters?: number;
-}
+/** What is said of a model where its reports do not tell, or in place of what they tell. */
+export type AboutModel = MmlaModelFacts;
 
-export const reportedMethods = ['zero-shot', 'sft', 'it'] as const;
+export const modelFacts = ['method', 'modality', 'parameters'] as const satisfies (keyof MmlaModelFacts)[];
+
+/** What all reports tell alike; one alone may tell of other tasks. */
+export const agreedFacts = ([first = {}, ...others]: readonly MmlaModelFacts[]): MmlaModelFacts =>
+  Object.fromEntries(
+    modelFacts
+      .filter((fact) => first[fact] !== undefined && others.every((other) => other[fact] === first[fact]))
+      .map((fact) => [fact, first[fact]]),
+  );
 
 /**
  * Reads what is said of models: `NAME=sft,text,0.5B`, in any order, each at most once.
@@ -31,7 +34,7 @@ export function parseAbout(texts: readonly string[]): Map<string, AboutModel> {
   if (faults.length === 0) return read;
   throw new InputError(
     'MMLA_ABOUT_INVALID',
-    `--about ${faults.join(', ')}: expected is the name of a model, "=", and, with commas between them and each at most once, ${reportedMethods.join(' | ')}, ${boardModalities.join(' | ')}, and its parameters such as 0.5B.`,
+    `--about ${faults.join(', ')}: expected is the name of a model, "=", and, with commas between them and each at most once, ${mmlaMethods.join(' | ')}, ${mmlaModalities.join(' | ')}, and its parameters such as 0.5B.`,
   );
 }
 
@@ -39,8 +42,8 @@ export function parseAbout(texts: readonly string[]): Map<string, AboutModel> {
 function parseParts(parts: readonly string[]): AboutModel | undefined {
   let about: AboutModel = {};
   for (const part of parts) {
-    const method = reportedMethods.find((one) => one === part);
-    const modality = boardModalities.find((one) => one === part);
+    const method = mmlaMethods.find((one) => one === part);
+    const modality = mmlaModalities.find((one) => one === part);
     const [, billions] = /^(\d+(?:\.\d+)?)B$/i.exec(part) ?? [];
     let said: AboutModel | undefined;
     if (method !== undefined) said = { method };

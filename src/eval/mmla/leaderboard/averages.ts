@@ -48,5 +48,8 @@ export const microAverage = (cells: TaskCells, metric: BoardMetric, tasks = mmla
   averageOver(cells, metric, tasks, ({ leaderboardCount }) => leaderboardCount);
 
 /** The mean over tasks, each counting the same; undefined where there is no task. */
-export const unweightedMean = (cells: TaskCells, metric: BoardMetric): Average | undefined =>
-  averageOver(cells, metric, mmlaTasks, () => 1);
+export const unweightedMean = (
+  cells: TaskCells,
+  metric: BoardMetric,
+  tasks = mmlaTasks,
+): Average | undefined => averageOver(cells, metric, tasks, () => 1);

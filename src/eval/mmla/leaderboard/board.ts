@@ -1,4 +1,11 @@
-import { type MmlaDimension, mmlaDimensions, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import {
+  type MmlaDimension,
+  type MmlaTask,
+  type MmlaTaskKey,
+  mmlaDimensions,
+  mmlaTaskKeys,
+  mmlaTasks,
+} from '../../../data/mmla/tasks.ts';
 import { type Average, isWhole, microAverage, unweightedMean } from './averages.ts';
 import { floorRows } from './baselines.ts';
 import { isChosen, type RowFilter } from './filter.ts';
@@ -8,10 +15,14 @@ import { type Place, places } from './ranks.ts';
 import type { BoardInterval, BoardMetric, LeaderboardRow } from './row.ts';
 
 /** Sums of printed numbers and printed sums may differ that much by rounding. */
-export const boardTolerance = 0.03;
+const boardTolerance = 0.03;
 
-/** Samples of all tasks on the published leaderboards. */
-export const leaderboardSamples = mmlaTasks.reduce((sum, { leaderboardCount }) => sum + leaderboardCount, 0);
+/** Samples of tasks on the published leaderboards. */
+export const samplesOf = (tasks: readonly MmlaTask[]): number =>
+  tasks.reduce((sum, { leaderboardCount }) => sum + leaderboardCount, 0);
+
+/** Those of all tasks. */
+export const leaderboardSamples = samplesOf(mmlaTasks);
 
 /** What a row is ranked by. */
 export interface Score {
@@ -38,6 +49,8 @@ export interface BoardEntry {
 export interface Leaderboard {
   readonly metric: BoardMetric;
   readonly filter: RowFilter;
+  /** What averages are over, and rows hold numbers of; in the order of the registry. */
+  readonly tasks: readonly MmlaTask[];
   /** All that the filter leaves: ours, the published ones, and floors. */
   readonly rows: readonly LeaderboardRow[];
   /** Those with a number of the metric, by score, those without one behind. */
@@ -51,26 +64,45 @@ function scoreOf(row: LeaderboardRow, micro: Average | undefined, metric: BoardM
   return { value: published, interval: wilsonInterval(published, leaderboardSamples), from: 'published' };
 }
 
-const dimensionsOf = (row: LeaderboardRow, metric: BoardMetric): BoardEntry['dimensions'] =>
+const dimensionsOf = (
+  row: LeaderboardRow,
+  metric: BoardMetric,
+  tasks: readonly MmlaTask[],
+): BoardEntry['dimensions'] =>
   Object.fromEntries(
     mmlaDimensions.map((dimension) => [
       dimension,
       microAverage(
         row.cells,
         metric,
-        mmlaTasks.filter((task) => task.dimension === dimension),
+        tasks.filter((task) => task.dimension === dimension),
       ),
     ]),
   ) as BoardEntry['dimensions'];
+
+/** Dimensions that tasks of a board are of. */
+export const dimensionsOn = ({ tasks }: Leaderboard): MmlaDimension[] =>
+  mmlaDimensions.filter((dimension) => tasks.some((task) => task.dimension === dimension));
+
+/** A row without all that is of other tasks; a published score is of all of them. */
+function rowOn({ published, ...row }: LeaderboardRow, tasks: readonly MmlaTask[]): LeaderboardRow {
+  const cells = tasks.flatMap(({ key }) => (row.cells[key] === undefined ? [] : [[key, row.cells[key]]]));
+  const isAll = published !== undefined && tasks.length === mmlaTasks.length;
+  return { ...row, cells: Object.fromEntries(cells), ...(isAll && { published }) };
+}
 
 /** Other numbers of the same model by the same method, which the same paper gives: only the first of them takes a place. */
 export const sameContestant = (a: LeaderboardRow, b: LeaderboardRow): boolean =>
   a.model === b.model && a.method === b.method && (a.vintage === 'ours') === (b.vintage === 'ours');
 
-/** The rows in their order, with averages and places among each other for one metric. */
-export function boardEntries(rows: readonly LeaderboardRow[], metric: BoardMetric): BoardEntry[] {
+/** The rows in their order, with averages over tasks and places among each other for one metric. */
+export function boardEntries(
+  rows: readonly LeaderboardRow[],
+  metric: BoardMetric,
+  tasks = mmlaTasks,
+): BoardEntry[] {
   const scored = rows.map((row) => {
-    const micro = microAverage(row.cells, metric);
+    const micro = microAverage(row.cells, metric, tasks);
     return { row, micro, score: scoreOf(row, micro, metric) };
   });
   const contestants = scored.map(({ row, score }, i) => {
@@ -88,8 +120,8 @@ export function boardEntries(rows: readonly LeaderboardRow[], metric: BoardMetri
         ? row.published - micro.value
         : undefined;
     return {
-      ...{ row, micro, score, mean: unweightedMean(row.cells, metric), place: found[i] },
-      dimensions: dimensionsOf(row, metric),
+      ...{ row, micro, score, mean: unweightedMean(row.cells, metric, tasks), place: found[i] },
+      dimensions: dimensionsOf(row, metric, tasks),
       disagreement: Math.abs(difference ?? 0) > boardTolerance ? difference : undefined,
     };
   });
@@ -102,13 +134,19 @@ function byScore(a: BoardEntry, b: BoardEntry): number {
   return (b.micro?.value ?? -1) - (a.micro?.value ?? -1);
 }
 
-/** Our rows, the published ones that the filter leaves, and the floors, ranked by one metric. */
+/**
+ * Our rows, the published ones that the filter leaves, and the floors, ranked by one metric.
+ * @param keys tasks that they are compared on, all by default
+ */
 export function leaderboard(
   ours: readonly LeaderboardRow[],
   metric: BoardMetric,
   filter: RowFilter,
+  keys: readonly MmlaTaskKey[] = mmlaTaskKeys,
 ): Leaderboard {
-  const rows = [...ours, ...publishedRows, ...floorRows].filter((row) => isChosen(row, filter));
-  const entries = boardEntries(rows, metric).filter(({ micro }) => micro !== undefined);
-  return { metric, filter, rows, entries: entries.sort(byScore) };
+  const tasks = mmlaTasks.filter(({ key }) => keys.includes(key));
+  const chosen = [...ours, ...publishedRows, ...floorRows].filter((row) => isChosen(row, filter));
+  const rows = chosen.map((row) => rowOn(row, tasks));
+  const entries = boardEntries(rows, metric, tasks).filter(({ micro }) => micro !== undefined);
+  return { metric, filter, tasks, rows, entries: entries.sort(byScore) };
 }

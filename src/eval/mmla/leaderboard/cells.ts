@@ -1,6 +1,6 @@
-import type { MmlaTaskKey } from '../../../data/mmla/tasks.ts';
+import type { MmlaTask, MmlaTaskKey } from '../../../data/mmla/tasks.ts';
 import { type Average, isWhole } from './averages.ts';
-import type { BoardEntry } from './board.ts';
+import { type BoardEntry, samplesOf } from './board.ts';
 import { type BoardMetric, methodTitles, modalityTitles } from './row.ts';
 
 /** What a number may carry, and what it means. */
@@ -17,14 +17,15 @@ export const none = '—';
 
 const fixed = (value: number): string => value.toFixed(2);
 
-/** What the marks and dashes mean; `metric` is what averages are of. */
-export function legend(metric: BoardMetric): string[] {
+/** What the marks and dashes mean; `metric` is what averages over `tasks` are of. */
+export function legend(metric: BoardMetric, tasks: readonly MmlaTask[]): string[] {
   const isAccuracy = metric === 'ACC';
+  const sizes = `the test sizes of the published leaderboards (${samplesOf(tasks).toLocaleString('en')} in all)`;
   return [
     isAccuracy
-      ? 'Micro: sum of n × ACC over sum of n with the test sizes of the published leaderboards (15,713 in all), as they compute their score. Mean: every task counts the same.'
-      : `Micro: mean of ${metric} weighted by the test sizes of the published leaderboards (15,713 in all). Mean: every task counts the same. Published scores are of ACC only.`,
-    `${none} (x over k of 12): undefined, because tasks are missing; x is the average over those that are there and not to be compared with others.`,
+      ? `Micro: sum of n × ACC over sum of n with ${sizes}, as they compute their score. Mean: every task counts the same.`
+      : `Micro: mean of ${metric} weighted by ${sizes}. Mean: every task counts the same. Published scores are of ACC only.`,
+    `${none} (x over k of ${tasks.length}): undefined, because tasks are missing; x is the average over those that are there and not to be compared with others.`,
     'Rank (best–worst): places among the rows shown. Rows whose whole 95 % interval is higher are surely before, those whose whole interval is lower surely behind; the other places are open.',
     ...(isAccuracy
       ? [
@@ -77,10 +78,6 @@ export function taskText({ row }: BoardEntry, key: MmlaTaskKey, metric: BoardMet
   const deviation = cell?.deviations?.[metric];
   return `${fixed(value)}${deviation === undefined ? '' : ` ± ${fixed(deviation)}`}${mark}`;
 }
-
-/** `11 of 12`, of the tasks that have the metric. */
-export const tasksText = ({ micro }: BoardEntry): string =>
-  micro === undefined ? none : `${micro.tasks} of ${micro.of}`;
 
 export const methodText = ({ row }: BoardEntry): string =>
   row.method === null ? none : methodTitles[row.method];

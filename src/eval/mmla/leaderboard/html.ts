@@ -1,8 +1,8 @@
-import { mmlaDimensions, mmlaTask, mmlaTaskKeys } from '../../../data/mmla/tasks.ts';
+import type { MmlaDimension, MmlaTask } from '../../../data/mmla/tasks.ts';
 import { escapeHtml, htmlPage } from '../../../report/page.ts';
 import { htmlTable } from '../../../report/table.ts';
 import type { Average } from './averages.ts';
-import { type BoardEntry, boardEntries, type Leaderboard, sameContestant } from './board.ts';
+import { type BoardEntry, boardEntries, dimensionsOn, type Leaderboard, sameContestant } from './board.ts';
 import {
   averageText,
   intervalText,
@@ -40,8 +40,8 @@ interface PageRow {
 }
 
 /** All rows, those of the chosen metric by score and the rest behind. */
-function pageRows({ rows, entries }: Leaderboard): PageRow[] {
-  const byMetric = boardMetrics.map((metric) => boardEntries(rows, metric));
+function pageRows({ rows, entries, tasks }: Leaderboard): PageRow[] {
+  const byMetric = boardMetrics.map((metric) => boardEntries(rows, metric, tasks));
   const found = rows.map((row, order) => ({
     ...{ row, order },
     entries: byMetric.map((of) => of[order]!),
@@ -146,9 +146,9 @@ function rankingTable(rows: readonly PageRow[], chosen: number): string {
   return `<div class="wide"><table id="ranking">${headOf(columns, boardMetrics[chosen]!)}\n<tbody>${body.join('\n')}</tbody></table></div>`;
 }
 
-function taskTable(rows: readonly PageRow[], chosen: number): string {
+function taskTable(rows: readonly PageRow[], tasks: readonly MmlaTask[], chosen: number): string {
   const body = rows.map((page) => {
-    const cells = mmlaTaskKeys.map((key) =>
+    const cells = tasks.map(({ key }) =>
       cell(
         boardMetrics.map((metric, i) => taskText(page.entries[i]!, key, metric)),
         chosen,
@@ -157,7 +157,7 @@ function taskTable(rows: readonly PageRow[], chosen: number): string {
     );
     return `${opening(page)}${nameCells(page)}${cells.join('')}</tr>`;
   });
-  const columns = [...names, ...mmlaTaskKeys.map((key) => ({ title: mmlaTask(key).title }))];
+  const columns = [...names, ...tasks.map(({ title }) => ({ title }))];
   return `<div class="wide"><table id="tasks">${headOf(columns, '')}\n<tbody>${body.join('\n')}</tbody></table></div>`;
 }
 
@@ -174,9 +174,13 @@ function barCell(averages: readonly (Average | undefined)[], chosen: number, lab
   ].join('');
 }
 
-function dimensionTable(rows: readonly PageRow[], chosen: number): string {
+function dimensionTable(
+  rows: readonly PageRow[],
+  dimensions: readonly MmlaDimension[],
+  chosen: number,
+): string {
   const body = rows.map((page) => {
-    const bars = mmlaDimensions.map((dimension) =>
+    const bars = dimensions.map((dimension) =>
       barCell(
         page.entries.map(({ dimensions }) => dimensions[dimension]),
         chosen,
@@ -185,7 +189,7 @@ function dimensionTable(rows: readonly PageRow[], chosen: number): string {
     );
     return `${opening(page)}${nameCells(page)}${bars.join('')}</tr>`;
   });
-  const columns = [...names, ...mmlaDimensions.map((title) => ({ title }))];
+  const columns = [...names, ...dimensions.map((title) => ({ title }))];
   return `<div class="wide"><table id="dimensions">${headOf(columns, '')}\n<tbody>${body.join('\n')}</tbody></table></div>`;
 }
 
@@ -219,7 +223,7 @@ export function leaderboardHtml(board: Leaderboard): string {
   const chosen = boardMetrics.indexOf(board.metric);
   const rows = pageRows(board);
   const explained = [
-    ...legend('ACC'),
+    ...legend('ACC', board.tasks),
     'Other metrics than ACC: micro is their mean, weighted by the same sizes; intervals only where they are reported.',
   ].map((line) => `<li>${escapeHtml(line)}</li>`);
   const metric = `<span class="metric">${escapeHtml(board.metric)}</span>`;
@@ -228,9 +232,9 @@ export function leaderboardHtml(board: Leaderboard): string {
     controls(chosen),
     rankingTable(rows, chosen),
     `<ul>${explained.join('')}</ul>`,
-    `<h2>Tasks (${metric})</h2>\n${taskTable(rows, chosen)}`,
-    `<h2>Dimensions (${metric}, weighted by samples)</h2>\n${dimensionTable(rows, chosen)}`,
-    `<h2>Prior state of the art and people (lines of Figures 4 and 5)</h2>\n${htmlTable(referenceTable())}`,
+    `<h2>Tasks (${metric})</h2>\n${taskTable(rows, board.tasks, chosen)}`,
+    `<h2>Dimensions (${metric}, weighted by samples)</h2>\n${dimensionTable(rows, dimensionsOn(board), chosen)}`,
+    `<h2>Prior state of the art and people (lines of Figures 4 and 5)</h2>\n${htmlTable(referenceTable(board))}`,
   ].join('\n');
   return htmlPage({ title: 'MMLA leaderboard', style, hasDarkMode: true, body, script: leaderboardScript });
 }

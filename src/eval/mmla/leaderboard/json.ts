@@ -1,10 +1,9 @@
-import { mmlaTaskKeys } from '../../../data/mmla/tasks.ts';
 import type { Average } from './averages.ts';
 import { isWhole } from './averages.ts';
 import type { BoardEntry, Leaderboard } from './board.ts';
 import { noteTexts } from './cells.ts';
 import { cellInterval } from './intervals.ts';
-import { referenceLines } from './published.ts';
+import { referencesOn } from './published.ts';
 import { type BoardInterval, vintageTitles } from './row.ts';
 
 const interval = (one: BoardInterval | undefined) => one ?? null;
@@ -19,7 +18,7 @@ const average = (one: Average | undefined) =>
         isDoubtful: one.isDoubtful,
       };
 
-function entryJson(entry: BoardEntry, { metric }: Leaderboard) {
+function entryJson(entry: BoardEntry, { metric, tasks }: Leaderboard) {
   const { row, place, score, micro, mean, dimensions, disagreement } = entry;
   return {
     rank: place?.rank ?? null,
@@ -34,7 +33,7 @@ function entryJson(entry: BoardEntry, { metric }: Leaderboard) {
     disagreement: disagreement ?? null,
     dimensions: Object.fromEntries(Object.entries(dimensions).map(([name, one]) => [name, average(one)])),
     tasks: Object.fromEntries(
-      mmlaTaskKeys.flatMap((key) => {
+      tasks.flatMap(({ key }) => {
         const cell = row.cells[key];
         if (cell === undefined) return [];
         const { metrics, samples, deviations, doubts } = cell;
@@ -55,11 +54,12 @@ function entryJson(entry: BoardEntry, { metric }: Leaderboard) {
 
 /** What `--json` prints and `leaderboard.json` holds; numbers in percent. */
 export function leaderboardJson(board: Leaderboard) {
-  const { metric, filter, entries } = board;
+  const { metric, filter, tasks, entries } = board;
   return {
     ...{ benchmark: 'mmla', metric },
     filter: { mode: filter.method ?? null, modality: filter.modality ?? null, size: filter.size ?? null },
+    tasks: tasks.map(({ key }) => key),
     rows: entries.map((entry) => entryJson(entry, board)),
-    references: referenceLines,
+    references: referencesOn(board),
   };
 }

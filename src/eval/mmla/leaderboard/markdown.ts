@@ -1,6 +1,6 @@
-import { mmlaDimensions, mmlaTask, mmlaTaskKeys } from '../../../data/mmla/tasks.ts';
+import { mmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
 import { markdownTable, type Table } from '../../../report/table.ts';
-import type { BoardEntry, Leaderboard } from './board.ts';
+import { type BoardEntry, dimensionsOn, type Leaderboard } from './board.ts';
 import {
   averageText,
   intervalText,
@@ -13,7 +13,7 @@ import {
   taskText,
 } from './cells.ts';
 import { sizeClasses, sizeText } from './models.ts';
-import { referenceLines } from './published.ts';
+import { referencesOn } from './published.ts';
 import { methodTitles, modalityTitles, vintageTitles } from './row.ts';
 
 const named = (entry: BoardEntry): string[] => [
@@ -39,24 +39,23 @@ function rankingTable({ entries, metric }: Leaderboard): Table {
   };
 }
 
-function taskTable({ entries, metric }: Leaderboard): Table {
+function taskTable({ entries, metric, tasks }: Leaderboard): Table {
   return {
-    head: [...names, ...mmlaTaskKeys],
-    rows: entries.map((entry) => [
-      ...named(entry),
-      ...mmlaTaskKeys.map((key) => taskText(entry, key, metric)),
-    ]),
+    head: [...names, ...tasks.map(({ key }) => key)],
+    rows: entries.map((entry) => [...named(entry), ...tasks.map(({ key }) => taskText(entry, key, metric))]),
     textColumns: [0, 1, 2],
     isStrong: (row, column) => column === 0 && isOurs(entries[row]!),
   };
 }
 
-function dimensionTable({ entries }: Leaderboard): Table {
+function dimensionTable(board: Leaderboard): Table {
+  const { entries } = board;
+  const dimensions = dimensionsOn(board);
   return {
-    head: [...names, ...mmlaDimensions],
+    head: [...names, ...dimensions],
     rows: entries.map((entry) => [
       ...named(entry),
-      ...mmlaDimensions.map((dimension) => averageText(entry.dimensions[dimension])),
+      ...dimensions.map((dimension) => averageText(entry.dimensions[dimension])),
     ]),
     textColumns: [0, 1, 2],
     isStrong: (row, column) => column === 0 && isOurs(entries[row]!),
@@ -72,23 +71,25 @@ function provenanceTable({ entries, metric }: Leaderboard): Table {
 }
 
 /** Prior state of the art and people, which the figures draw as lines: ACC of single tasks. */
-export const referenceTable = (): Table => ({
+export const referenceTable = (board: Leaderboard): Table => ({
   head: ['task', 'who', 'kind', 'ACC'],
-  rows: referenceLines.map(({ task, name, kind, accuracy }) => [
+  rows: referencesOn(board).map(({ task, name, kind, accuracy }) => [
     ...[mmlaTask(task).title, name, kind, accuracy.toFixed(1)],
   ]),
   textColumns: [0, 1, 2],
 });
 
-/** Which published rows are shown. */
-export function chosenText({ filter }: Leaderboard): string {
+/** Which published rows are shown, and tasks where these are not all. */
+export function chosenText({ filter, tasks }: Leaderboard): string {
   const { method, modality, size } = filter;
   const chosen = [
     ...(method === undefined ? [] : [methodTitles[method]]),
     ...(modality === undefined ? [] : [modalityTitles[modality]]),
     ...(size === undefined ? [] : [`size ${sizeClasses[size]}`]),
   ];
-  return `Published rows: ${chosen.length === 0 ? 'all' : chosen.join(', ')}.`;
+  const named = tasks.map(({ title }) => title).join(', ');
+  const only = tasks.length === mmlaTasks.length ? '' : ` Tasks: ${named}; all else is left out.`;
+  return `Published rows: ${chosen.length === 0 ? 'all' : chosen.join(', ')}.${only}`;
 }
 
 /** `leaderboard.md`, and what is printed. */
@@ -96,7 +97,7 @@ export function leaderboardMarkdown(board: Leaderboard): string {
   const sections = [
     `# MMLA leaderboard\n\nMetric: ${board.metric}, in percent. ${chosenText(board)}\n`,
     markdownTable(rankingTable(board)),
-    `${legend(board.metric)
+    `${legend(board.metric, board.tasks)
       .map((line) => `- ${line}`)
       .join('\n')}\n`,
     `## Tasks (${board.metric})\n`,
@@ -104,7 +105,7 @@ export function leaderboardMarkdown(board: Leaderboard): string {
     `## Dimensions (${board.metric}, weighted by samples)\n`,
     markdownTable(dimensionTable(board)),
     '## Prior state of the art and people (lines of Figures 4 and 5)\n',
-    markdownTable(referenceTable()),
+    markdownTable(referenceTable(board)),
     '## Where the numbers are from\n',
     markdownTable(provenanceTable(board)),
   ];

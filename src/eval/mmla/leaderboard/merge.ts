@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { mmlaTask } from '../../../data/mmla/tasks.ts';
 import { InputError } from '../../../errors.ts';
 import type { MmlaReport, MmlaTaskReport } from '../report/schema.ts';
-import type { AboutModel } from './about.ts';
+import { type AboutModel, agreedFacts, modelFacts } from './about.ts';
 import { boardMetrics, type LeaderboardRow, type TaskCell } from './row.ts';
 
 /** A report with the file that it is from. */
@@ -41,6 +41,29 @@ function faultsOf(model: string, found: readonly Found[]): string[] {
   }
   return faults;
 }
+
+/**
+ * Why reports of a model cannot be of one model: they tell different things of it, which nobody sorts out.
+ * @param about told of it by hand, which counts for more
+ */
+function factFaults(model: string, named: readonly NamedReport[], about: AboutModel): string[] {
+  return modelFacts.flatMap((fact) => {
+    if (about[fact] !== undefined) return [];
+    const told = named.filter(({ report }) => report.model[fact] !== undefined);
+    const other = told.find(({ report }) => report.model[fact] !== told[0]!.report.model[fact]);
+    if (other === undefined) return [];
+    const [first] = told;
+    return [
+      `the ${fact} of "${model}" is ${first!.report.model[fact]} in ${first!.file} and ${other.report.model[fact]} in ${other.file} (--about says which)`,
+    ];
+  });
+}
+
+/** What is told of a model by hand, else by all of its reports. */
+const factsOf = (named: readonly NamedReport[], about: AboutModel): AboutModel => ({
+  ...agreedFacts(named.map(({ report }) => report.model)),
+  ...about,
+});
 
 const percents = (fractions: Readonly<Record<(typeof boardMetrics)[number], number>>): TaskCell['metrics'] =>
   Object.fromEntries(boardMetrics.map((metric) => [metric, 100 * fractions[metric]]));
@@ -91,9 +114,10 @@ function notesOf(found: readonly Found[]): string[] {
  * A row for each model that the reports tell of, with its tasks from all of them. A task that two reports have alike
  * counts once.
  *
- * @param about what the reports do not say, by name of the model
+ * @param about what the reports do not say, or say otherwise, by name of the model
  * @throws InputError `MMLA_REPORTS_CONFLICT` with every task that is not scored on the test split, that two reports have
- * with different figures, or that is scored by another mode than the rest; `MMLA_ABOUT_UNUSED`
+ * with different figures, or that is scored by another mode than the rest, and with what reports tell differently of one
+ * model; `MMLA_ABOUT_UNUSED`
  */
 export function mergeReports(
   reports: readonly NamedReport[],
@@ -115,8 +139,9 @@ export function mergeReports(
   const faults: string[] = [];
   for (const [model, named] of models) {
     const found = named.flatMap(({ file, report }) => report.tasks.map((task): Found => ({ file, task })));
-    faults.push(...faultsOf(model, found));
-    rows.push(rowOf(model, named, found, about.get(model) ?? {}));
+    const told = about.get(model) ?? {};
+    faults.push(...faultsOf(model, found), ...factFaults(model, named, told));
+    rows.push(rowOf(model, named, found, factsOf(named, told)));
   }
   if (faults.length === 0) return rows;
   throw new InputError(

@@ -1,4 +1,4 @@
-import { type MmlaTaskKey, mmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import { type MmlaTask, type MmlaTaskKey, mmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
 import { type ModelFacts, publishedModels } from './models.ts';
 import { itBoard, itFigure5, itTable8 } from './published/it.ts';
 import { seedsIt, seedsSft } from './published/seeds.ts';
@@ -185,3 +185,7 @@ export const referenceLines: readonly ReferenceLine[] = [
   prior('UR-FUNNY', 'SimMMDG', 65.6),
   prior('MUStARD', 'SimMMDG', 72.5),
 ];
+
+/** The lines of some tasks. */
+export const referencesOn = ({ tasks }: { readonly tasks: readonly MmlaTask[] }): ReferenceLine[] =>
+  referenceLines.filter(({ task }) => tasks.some(({ key }) => key === task));

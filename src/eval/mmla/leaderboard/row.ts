@@ -1,11 +1,12 @@
 import type { MmlaTaskKey } from '../../../data/mmla/tasks.ts';
+import { mmlaMethods, mmlaModalities } from '../report/schema.ts';
 
 /** The six metrics of MMLA, in the order in which its Table 6 prints them. F1, R and P are macro averages. */
 export const boardMetrics = ['ACC', 'WF1', 'WP', 'F1', 'R', 'P'] as const;
 export type BoardMetric = (typeof boardMetrics)[number];
 
 /** How a model came to its answers; `floor` is no language model but what is easily reached without one. */
-export const boardMethods = ['zero-shot', 'sft', 'it', 'floor'] as const;
+const boardMethods = [...mmlaMethods, 'floor'] as const;
 export type BoardMethod = (typeof boardMethods)[number];
 
 /** As people read it. */
@@ -17,11 +18,12 @@ export const methodTitles: Readonly<Record<BoardMethod, string>> = {
 };
 
 /** What a model sees of a sample. */
-export const boardModalities = ['text', 'video'] as const;
+const boardModalities = mmlaModalities;
 export type BoardModality = (typeof boardModalities)[number];
 
 export const modalityTitles: Readonly<Record<BoardModality, string>> = {
   text: 'text LLM',
+  audio: 'text and sound',
   video: 'video MLLM',
 };
 

@@ -3,8 +3,8 @@ import { markdownTable } from '../../../report/table.ts';
 import type { MmlaReport } from './schema.ts';
 import { classTable, confusionAsTable, headerRows, intervalTable, scoreTable, seedTable } from './tables.ts';
 
-/** Scores of all tasks; also what the command prints. */
-export function scoresMarkdown(report: MmlaReport): string {
+/** Scores of all tasks. */
+function scoresMarkdown(report: MmlaReport): string {
   const header = headerRows(report).map(([key, value]) => `- ${key}: ${value}\n`);
   const intervals = intervalTable(report);
   return [
@@ -12,6 +12,13 @@ export function scoresMarkdown(report: MmlaReport): string {
     markdownTable(scoreTable(report)),
     ...(intervals === undefined ? [] : [markdownTable(intervals)]),
   ].join('\n');
+}
+
+/** What the command prints: the scores, and of a single task also its classes. */
+export function printedMarkdown(report: MmlaReport): string {
+  const [task, ...others] = report.tasks;
+  const classes = others.length === 0 ? [markdownTable(classTable(task!))] : [];
+  return [scoresMarkdown(report), ...classes].join('\n');
 }
 
 /** `report.md` */

@@ -68,6 +68,20 @@ const task = z.strictObject({
   seeds: z.array(seed).min(1),
 });
 
+/** How a model came to its answers. */
+export const mmlaMethods = ['zero-shot', 'sft', 'it'] as const;
+/** What a model is given of a sample besides its text: nothing, the sound, or pictures. */
+export const mmlaModalities = ['text', 'audio', 'video'] as const;
+
+/** What a leaderboard has to know of a model; absent is what cannot be told. */
+const facts = {
+  /** `sft`: trained on the one task that is scored, `it`: on several at once, those that are scored among them. */
+  method: z.enum(mmlaMethods).optional(),
+  modality: z.enum(mmlaModalities).optional(),
+  /** Of the language model, in billions. */
+  parameters: z.number().positive().optional(),
+};
+
 /** `report.json` of `eval mmla`: all figures of one model. */
 export const mmlaReportSchema = z.strictObject({
   format: z.literal(mmlaReportFormat),
@@ -79,6 +93,7 @@ export const mmlaReportSchema = z.strictObject({
     name: z.string(),
     /** Where its answers come from, in words. */
     provenance: z.string(),
+    ...facts,
   }),
   /** In the order of the paper's Table 1, each once. */
   tasks: z.array(task).min(1),
@@ -86,6 +101,7 @@ export const mmlaReportSchema = z.strictObject({
 
 export type MmlaReport = z.infer<typeof mmlaReportSchema>;
 export type MmlaTaskReport = z.infer<typeof task>;
+export type MmlaModelFacts = Pick<MmlaReport['model'], keyof typeof facts>;
 
 /**
  * Reads a `report.json` of `eval mmla`.

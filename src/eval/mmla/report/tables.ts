@@ -6,7 +6,7 @@ import { type MmlaMetrics, mmlaMetricNames, roundedPercent } from '../metrics.ts
 import type { MmlaReport, MmlaTaskReport } from './schema.ts';
 
 /** Percent with two decimals, rounded as the published evaluation rounds. */
-export const percentText = (fraction: number): string => roundedPercent(fraction).toFixed(2);
+const percentText = (fraction: number): string => roundedPercent(fraction).toFixed(2);
 
 const counted = (value: number): string => (Number.isInteger(value) ? String(value) : value.toFixed(1));
 
@@ -17,8 +17,7 @@ const metricCells = (metrics: MmlaMetrics, deviation: MmlaMetrics | null = null)
       : `${percentText(metrics[name])} ± ${percentText(deviation[name])}`,
   );
 
-export const isOfSeveralSeeds = ({ tasks }: MmlaReport): boolean =>
-  tasks.some(({ seeds }) => seeds.length > 1);
+const isOfSeveralSeeds = ({ tasks }: MmlaReport): boolean => tasks.some(({ seeds }) => seeds.length > 1);
 
 /** What the figures are of, as pairs of a key and a value. */
 export function headerRows(report: MmlaReport): [string, string][] {
