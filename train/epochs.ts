@@ -28,7 +28,7 @@ export function withSteps(config: Config, records: readonly SampleRecord[], rank
   if (faults.length > 0) {
     throw new InputError(
       'TRAIN_STEPS_TOO_FEW',
-      `${epochs} epochs of ${records.length} samples (train.epochs) are ${train.steps} steps, too few for ${faults.join('; ')}.`,
+      `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of ${records.length} samples (train.epochs) are ${train.steps} steps, too few for ${faults.join('; ')}.`,
     );
   }
   return { ...config, train };

@@ -92,7 +92,7 @@ async function checkTerms(state: CheckpointState, folder: string, terms: ResumeT
   if (state.step > steps || (state.step === steps && !isUnfinished)) {
     throw new InputError(
       'RUN_COMPLETE',
-      `Nothing remains to be done: ${folder} is at step ${state.step} of ${steps}. Set train.steps higher (or train.epochs) to train on, or choose another output folder for a new run.`,
+      `Nothing remains to be done: ${folder} is at step ${state.step} of ${steps}. Set train.steps higher to train on (or train.epochs), or choose another output folder for a new run.`,
     );
   }
 }

@@ -1,21 +1,8 @@
 import { z } from 'zod';
+import { mmlaTaskKeys, paperTaskKeys } from './mmla-tasks.ts';
 import { text } from './values.ts';
 
-/** The tasks of MMLA, as `data.mmla.tasks` names them, in the order of the paper's Table 1. */
-export const MMLA_TASKS = [
-  'MIntRec',
-  'MIntRec2.0',
-  'MELD',
-  'IEMOCAP',
-  'MELD-DA',
-  'IEMOCAP-DA',
-  'MOSI',
-  'Ch-sims',
-  'UR-FUNNY',
-  'MUStARD',
-  'AnnoMi-client',
-  'AnnoMi-therapist',
-] as const;
+const anyTask = z.enum(mmlaTaskKeys);
 
 /** Wordings of question and answer. */
 export const MMLA_PROMPTS = ['fixed', 'paper', 'mmla-train', 'mmla-infer', 'mmla-text'] as const;
@@ -23,10 +10,10 @@ export const MMLA_PROMPTS = ['fixed', 'paper', 'mmla-train', 'mmla-infer', 'mmla
 /** What is taken of the data set `mmla`, and how it is asked. */
 export const mmlaSchema = z.strictObject({
   tasks: z
-    .array(z.enum(MMLA_TASKS))
+    .array(anyTask)
     .min(1)
     .refine((tasks) => new Set(tasks).size === tasks.length, 'a task is named twice')
-    .default([...MMLA_TASKS])
+    .default([...paperTaskKeys])
     .describe('Tasks whose samples are taken. Several are one training (instruction tuning).'),
   prompt: z
     .enum(MMLA_PROMPTS)
@@ -47,7 +34,7 @@ export const mmlaSchema = z.strictObject({
       'Folder below which the videos lie, in the folders of the released data set or in those that its files name. Inputs with pictures or sound need it; with `null` samples have no videos.',
     ),
   weights: z
-    .union([z.enum(['proportional', 'uniform']), z.partialRecord(z.enum(MMLA_TASKS), z.number().positive())])
+    .union([z.enum(['proportional', 'uniform']), z.partialRecord(anyTask, z.number().positive())])
     .default('proportional')
     .describe(
       'How often the samples of a task are seen: `proportional` (each once an epoch), `uniform` (all tasks as often as one another, an epoch being as long as before), or a map of weights by task, 1 where it names none. A sample of weight w occurs w times an epoch on average: as often as the whole part of w says, and for the fraction that share of the samples once more, drawn anew in each epoch by `train.seed`.',

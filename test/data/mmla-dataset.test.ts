@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { MMLA_TASKS, mmlaSchema } from '../../src/config/mmla.ts';
+import { mmlaSchema } from '../../src/config/mmla.ts';
 import { readDataset } from '../../src/data/datasets.ts';
 import { mmlaTaskKeys } from '../../src/data/mmla/tasks.ts';
 import { writeReleasedTask } from '../support/mmla-files.ts';
@@ -97,7 +97,6 @@ describe('its configuration', () => {
     parseConfig({ data: { ...data, ...changes }, output: 'x', ...more });
 
   it('knows the tasks that there are', () => {
-    expect(MMLA_TASKS).toEqual(mmlaTaskKeys);
     expect(parse({ mmla: {} }).data.mmla).toMatchObject({ tasks: mmlaTaskKeys, prompt: 'fixed' });
   });
 

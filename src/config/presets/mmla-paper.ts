@@ -1,4 +1,4 @@
-import { MMLA_TASKS } from '../mmla.ts';
+import { type PaperTaskKey, paperTaskKeys } from '../mmla-tasks.ts';
 
 /**
  * Hyper-parameters of fine-tuning in the MMLA paper (NeurIPS 2025, Section 4 and Tables 9 to 12). Where the tables and a
@@ -6,10 +6,10 @@ import { MMLA_TASKS } from '../mmla.ts';
  */
 
 /** A task of MMLA as names of presets spell it. */
-export type PresetTask = Lowercase<(typeof MMLA_TASKS)[number]>;
+export type PresetTask = Lowercase<PaperTaskKey>;
 
 /** In the order of the paper's Table 1. */
-export const presetTasks = MMLA_TASKS.map((task) => task.toLowerCase() as PresetTask);
+export const presetTasks = paperTaskKeys.map((task) => task.toLowerCase() as PresetTask);
 
 /** What a model is fine-tuned with. Absent is what the source does not say. */
 export interface Recipe {

@@ -173,7 +173,7 @@ describe.skipIf(process.platform === 'win32')('an evaluation that is killed', ()
     const argv = [...endpoint('refused-cache'), ...one, '--llm-concurrency', '1'];
     const { exitCode, err } = await evaluate(...argv);
     expect(exitCode).toBe(2);
-    expect(err).toMatch(/error\[MMLA_ANSWERS_MISSING\]: 1 samples got no answer: .*not this one/);
+    expect(err).toMatch(/error\[MMLA_ANSWERS_MISSING\]: 1 sample got no answer: .*not this one/);
     expect(existsSync(at('refused', 'report.json'))).toBe(false);
     server.seen.length = 0;
     await succeed('eval', 'mmla', ...argv);

@@ -110,7 +110,7 @@ describe('an endpoint', () => {
     await expect(work()).rejects.toMatchObject({
       code: 'MMLA_ANSWERS_MISSING',
       message: expect.stringMatching(
-        /^1 samples got no answer: MUStARD\.jsonl, row 4: "MUStARD_3": .*may not/,
+        /^1 sample got no answer: MUStARD\.jsonl, row 4: "MUStARD_3": .*may not/,
       ),
     });
     expect(got).toEqual(['MUStARD_4', 'MUStARD_5']);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { mmlaPublishedTables } from '../../../scripts/make-mmla-published.ts';
-import { mmlaTasks } from '../../../src/data/mmla/tasks.ts';
+import { paperTasks } from '../../../src/data/mmla/tasks.ts';
 import { microAverage } from '../../../src/eval/mmla/leaderboard/averages.ts';
 import { floorRows, testLabelCounts } from '../../../src/eval/mmla/leaderboard/baselines.ts';
 import { boardEntries, leaderboardSamples } from '../../../src/eval/mmla/leaderboard/board.ts';
@@ -125,7 +125,7 @@ describe('floors', () => {
   });
 
   it('label counts are of the labels and sizes of the registry', () => {
-    for (const { key, labels, counts } of mmlaTasks) {
+    for (const { key, labels, counts } of paperTasks) {
       expect(Object.keys(testLabelCounts[key]).sort()).toEqual([...labels].sort());
       expect(Object.values(testLabelCounts[key]).reduce((a, b) => a + b)).toBe(counts.test);
     }

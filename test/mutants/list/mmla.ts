@@ -9,7 +9,7 @@ export const mmlaMutants: readonly Mutant[] = [
   {
     name: 'mmla-label-of-the-paper',
     breaks: "A label is spelt as in the paper's appendix, which no file and no gold answer does.",
-    file: `${room}/tasks.ts`,
+    file: 'src/config/mmla-tasks.ts',
     find: "        'apologise',",
     replace: "        'apologize',",
     tests: ['test/mmla-contract/readers.test.ts'],

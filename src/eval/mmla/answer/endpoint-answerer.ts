@@ -122,7 +122,7 @@ export function endpointAnswerer(options: EndpointAnswererOptions): MmlaAnswerer
 const missingAnswers = (failures: readonly string[]): InputError =>
   new InputError(
     'MMLA_ANSWERS_MISSING',
-    `${failures.length} samples got no answer${failures.length >= mostFailures ? ', and no more were asked about' : ''}: ${listFaults(failures)}. The same command asks them again and keeps all others.`,
+    `${failures.length} ${failures.length === 1 ? 'sample' : 'samples'} got no answer${failures.length >= mostFailures ? ', and no more were asked about' : ''}: ${listFaults(failures)}. The same command asks them again and keeps all others.`,
   );
 
 async function framesOf(video: string, count: number): Promise<ContentPart[]> {

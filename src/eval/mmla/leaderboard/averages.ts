@@ -1,4 +1,4 @@
-import { type MmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import { type MmlaTask, paperTasks } from '../../../data/mmla/tasks.ts';
 import { cellInterval, combinedInterval, type Weighted } from './intervals.ts';
 import type { BoardInterval, BoardMetric, TaskCells } from './row.ts';
 
@@ -44,12 +44,15 @@ function averageOver(
  * @param tasks that it should be over
  * @returns undefined where there is no task
  */
-export const microAverage = (cells: TaskCells, metric: BoardMetric, tasks = mmlaTasks): Average | undefined =>
-  averageOver(cells, metric, tasks, ({ leaderboardCount }) => leaderboardCount);
+export const microAverage = (
+  cells: TaskCells,
+  metric: BoardMetric,
+  tasks: readonly MmlaTask[] = paperTasks,
+): Average | undefined => averageOver(cells, metric, tasks, ({ leaderboardCount }) => leaderboardCount);
 
 /** The mean over tasks, each counting the same; undefined where there is no task. */
 export const unweightedMean = (
   cells: TaskCells,
   metric: BoardMetric,
-  tasks = mmlaTasks,
+  tasks: readonly MmlaTask[] = paperTasks,
 ): Average | undefined => averageOver(cells, metric, tasks, () => 1);

@@ -1,9 +1,9 @@
-import { type MmlaTaskKey, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import { type PaperTaskKey, paperTasks } from '../../../data/mmla/tasks.ts';
 import { textFloors } from './published/floors.ts';
 import type { LeaderboardRow, TaskCell } from './row.ts';
 
 /** Numbers of test samples by label, most frequent first, in the released test files. */
-export const testLabelCounts: Readonly<Record<MmlaTaskKey, Readonly<Record<string, number>>>> = {
+export const testLabelCounts: Readonly<Record<PaperTaskKey, Readonly<Record<string, number>>>> = {
   MIntRec: {
     ...{ inform: 57, complain: 57, praise: 43, apologise: 27, advise: 25, thank: 25, criticize: 23 },
     ...{ arrange: 22, introduce: 21, care: 19, comfort: 18, leave: 17, prevent: 15, taunt: 12, greet: 12 },
@@ -40,7 +40,7 @@ export const testLabelCounts: Readonly<Record<MmlaTaskKey, Readonly<Record<strin
  * What always giving the most frequent test label of a task comes to: with K labels of which one is always given, macro
  * recall is 1 / K and precision of the others 0.
  */
-function majorityCell(key: MmlaTaskKey): TaskCell {
+function majorityCell(key: PaperTaskKey): TaskCell {
   const counts = Object.values(testLabelCounts[key]);
   const samples = counts.reduce((sum, count) => sum + count, 0);
   const share = Math.max(...counts) / samples;
@@ -58,7 +58,7 @@ export const floorRows: readonly LeaderboardRow[] = [
     ...{ model: 'majority label', parameters: null, modality: null, method: 'floor', vintage: 'floor' },
     source: 'computed from the label counts of the released test files',
     notes: ['The most frequent test label of each task, always.'],
-    cells: Object.fromEntries(mmlaTasks.map(({ key }) => [key, majorityCell(key)])),
+    cells: Object.fromEntries(paperTasks.map(({ key }) => [key, majorityCell(key)])),
   },
   {
     ...{ model: 'TF-IDF + logistic regression', parameters: null, modality: 'text' },
@@ -67,7 +67,7 @@ export const floorRows: readonly LeaderboardRow[] = [
       'measured on the released files: words 1-2 and characters 1-4, C = 4, trained on the train split, no choice on dev',
     notes: ['MIntRec2.0 and UR-FUNNY are left out: they were not measured, for want of their train splits.'],
     cells: Object.fromEntries(
-      mmlaTasks.flatMap(({ key, counts }) => {
+      paperTasks.flatMap(({ key, counts }) => {
         const [ACC, WF1, F1] = textFloors[key] ?? [];
         if (ACC == null || WF1 == null || F1 == null) return [];
         return [[key, { metrics: { ACC, WF1, F1 }, samples: counts.test }] as [string, TaskCell]];

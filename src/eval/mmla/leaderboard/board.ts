@@ -3,8 +3,8 @@ import {
   type MmlaTask,
   type MmlaTaskKey,
   mmlaDimensions,
-  mmlaTaskKeys,
   mmlaTasks,
+  paperTasks,
 } from '../../../data/mmla/tasks.ts';
 import { type Average, isWhole, microAverage, unweightedMean } from './averages.ts';
 import { floorRows } from './baselines.ts';
@@ -22,7 +22,7 @@ export const samplesOf = (tasks: readonly MmlaTask[]): number =>
   tasks.reduce((sum, { leaderboardCount }) => sum + leaderboardCount, 0);
 
 /** Those of all tasks. */
-export const leaderboardSamples = samplesOf(mmlaTasks);
+export const leaderboardSamples = samplesOf(paperTasks);
 
 /** What a row is ranked by. */
 export interface Score {
@@ -87,7 +87,7 @@ export const dimensionsOn = ({ tasks }: Leaderboard): MmlaDimension[] =>
 /** A row without all that is of other tasks; a published score is of all of them. */
 function rowOn({ published, ...row }: LeaderboardRow, tasks: readonly MmlaTask[]): LeaderboardRow {
   const cells = tasks.flatMap(({ key }) => (row.cells[key] === undefined ? [] : [[key, row.cells[key]]]));
-  const isAll = published !== undefined && tasks.length === mmlaTasks.length;
+  const isAll = published !== undefined && tasks.length === paperTasks.length;
   return { ...row, cells: Object.fromEntries(cells), ...(isAll && { published }) };
 }
 
@@ -99,7 +99,7 @@ export const sameContestant = (a: LeaderboardRow, b: LeaderboardRow): boolean =>
 export function boardEntries(
   rows: readonly LeaderboardRow[],
   metric: BoardMetric,
-  tasks = mmlaTasks,
+  tasks: readonly MmlaTask[] = paperTasks,
 ): BoardEntry[] {
   const scored = rows.map((row) => {
     const micro = microAverage(row.cells, metric, tasks);
@@ -142,7 +142,7 @@ export function leaderboard(
   ours: readonly LeaderboardRow[],
   metric: BoardMetric,
   filter: RowFilter,
-  keys: readonly MmlaTaskKey[] = mmlaTaskKeys,
+  keys: readonly MmlaTaskKey[] = paperTasks.map(({ key }) => key),
 ): Leaderboard {
   const tasks = mmlaTasks.filter(({ key }) => keys.includes(key));
   const chosen = [...ours, ...publishedRows, ...floorRows].filter((row) => isChosen(row, filter));

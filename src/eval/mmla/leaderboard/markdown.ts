@@ -1,4 +1,4 @@
-import { mmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import { mmlaTask, paperTasks } from '../../../data/mmla/tasks.ts';
 import { markdownTable, type Table } from '../../../report/table.ts';
 import { type BoardEntry, dimensionsOn, type Leaderboard } from './board.ts';
 import {
@@ -88,7 +88,7 @@ export function chosenText({ filter, tasks }: Leaderboard): string {
     ...(size === undefined ? [] : [`size ${sizeClasses[size]}`]),
   ];
   const named = tasks.map(({ title }) => title).join(', ');
-  const only = tasks.length === mmlaTasks.length ? '' : ` Tasks: ${named}; all else is left out.`;
+  const only = tasks.length === paperTasks.length ? '' : ` Tasks: ${named}; all else is left out.`;
   return `Published rows: ${chosen.length === 0 ? 'all' : chosen.join(', ')}.${only}`;
 }
 

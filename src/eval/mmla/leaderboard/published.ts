@@ -1,4 +1,4 @@
-import { type MmlaTask, type MmlaTaskKey, mmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import { type MmlaTask, type MmlaTaskKey, mmlaTask, paperTasks } from '../../../data/mmla/tasks.ts';
 import { type ModelFacts, publishedModels } from './models.ts';
 import { itBoard, itFigure5, itTable8 } from './published/it.ts';
 import { seedsIt, seedsSft } from './published/seeds.ts';
@@ -46,7 +46,7 @@ const known = <Value>(entries: readonly (readonly [string, Value | null | undefi
 
 const zeroShot = (): LeaderboardRow[] =>
   Object.entries(zeroShotTable6).map(([model, tasks]) => {
-    const cells = mmlaTasks.map(({ key }): [string, TaskCell] => {
+    const cells = paperTasks.map(({ key }): [string, TaskCell] => {
       const values = tasks[key] ?? [];
       const misread = zeroShotMisread.filter((one) => one.model === model && one.task === key);
       const doubts = misread.flatMap(({ metrics, note }) => {
@@ -72,7 +72,7 @@ const zeroShot = (): LeaderboardRow[] =>
 
 const accuracyCells = (values: readonly (number | null | undefined)[]): TaskCells =>
   known(
-    mmlaTasks.map(({ key }, i) => {
+    paperTasks.map(({ key }, i) => {
       const value = values[i];
       const isThere = value !== null && value !== undefined;
       return [key, isThere ? { metrics: { ACC: value }, samples: samplesOf(key) } : null] as const;

@@ -1,4 +1,4 @@
-import { mmlaTask, mmlaTasks } from '../../../data/mmla/tasks.ts';
+import { mmlaTask, paperTasks } from '../../../data/mmla/tasks.ts';
 import type { Table } from '../../../report/table.ts';
 import { microAverage, unweightedMean } from '../leaderboard/averages.ts';
 import type { TaskCells } from '../leaderboard/row.ts';
@@ -65,7 +65,8 @@ export function scoreTable({ tasks }: MmlaReport): Table {
     ...(tasks.every(({ split }) => split === 'test') ? [['micro', microAverage(cells, 'ACC')] as const] : []),
     ['mean', unweightedMean(cells, 'ACC')] as const,
   ];
-  const samples = tasks.reduce((sum, { n }) => sum + n, 0);
+  const averaged = tasks.filter(({ task }) => paperTasks.some(({ key }) => key === task));
+  const samples = averaged.reduce((sum, { n }) => sum + n, 0);
   return {
     head: ['task', 'samples', ...mmlaMetricNames, 'unknown', 'multi'],
     rows: [
@@ -73,10 +74,10 @@ export function scoreTable({ tasks }: MmlaReport): Table {
         ...[task, String(n), ...metricCells(metrics, deviation)],
         ...[counted(invalid.unknown), counted(invalid.multi)],
       ]),
-      ...(tasks.length === 1
+      ...(averaged.length < 2
         ? []
         : averages.map(([title, average]) => [
-            ...[`${title} over ${tasks.length} of ${mmlaTasks.length}`, String(samples)],
+            ...[`${title} over ${averaged.length} of ${paperTasks.length}`, String(samples)],
             average!.value.toFixed(2),
             ...Array.from({ length: mmlaMetricNames.length + 1 }, () => ''),
           ])),
