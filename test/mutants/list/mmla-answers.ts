@@ -73,7 +73,7 @@ export const mmlaAnswerMutants: readonly Mutant[] = [
     name: 'mmla-score-of-other-tasks',
     breaks: 'A comparison on some tasks ranks by published scores over all of them.',
     file: 'src/eval/mmla/leaderboard/board.ts',
-    find: 'published !== undefined && tasks.length === mmlaTasks.length',
+    find: 'published !== undefined && tasks.length === paperTasks.length',
     replace: 'published !== undefined',
     tests: ['test/eval/mmla-leaderboard/board.test.ts'],
   },
