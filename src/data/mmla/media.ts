@@ -63,6 +63,10 @@ function numberOf(stem: string, names: readonly string[]): string {
   return prefix === undefined ? stem : stem.slice(prefix.length + 1);
 }
 
+/** Where the user's rules say that the stored video is. */
+const ruledPaths = ({ media }: MmlaRecord, { rules = [] }: Pick<MediaOptions, 'rules'>): string[] =>
+  media === undefined ? [] : rules.flatMap((rule) => applyMediaRule(rule, media) ?? []);
+
 /** Where the video of a record may be, most specific first; at least one. */
 export const mediaCandidates = (record: MmlaRecord, options: MediaOptions): string[] => [
   ...candidatesOf(record, options, clipNames(options.task)),
@@ -76,10 +80,7 @@ function* candidatesOf(
   const stored = record.media;
   const parts = stored === undefined ? [] : componentsOf(stored);
   if (stored !== undefined) {
-    for (const rule of rules) {
-      const ruled = applyMediaRule(rule, stored);
-      if (ruled !== undefined) yield ruled;
-    }
+    yield* ruledPaths(record, { rules });
     // The stored path with another beginning.
     for (let kept = Math.min(keptComponents, parts.length); kept > 0; kept--) {
       yield path.resolve(root, ...parts.slice(-kept));
@@ -141,7 +142,16 @@ export async function mapMedia(records: readonly MmlaRecord[], options: MediaOpt
     else if (record.media === undefined && !options.task.hasVideos) mapped.push(record);
     else {
       const stored = record.media === undefined ? `the video of "${record.id}"` : `the video ${record.media}`;
-      faults.push(faultOf(record, `${stored} is not below ${path.resolve(options.root)}`));
+      const root = path.resolve(options.root);
+      const ruled = ruledPaths(record, options);
+      faults.push(
+        faultOf(
+          record,
+          ruled.length === 0
+            ? `${stored} is not below ${root}`
+            : `${stored} is neither ${ruled.join(' nor ')} nor below ${root}`,
+        ),
+      );
     }
   }
   return { records: mapped, faults };

@@ -95,6 +95,15 @@ describe('mapMedia', () => {
     ]);
   });
 
+  it('says where a rule has looked in vain', async () => {
+    const rules = [parseMediaRule('/mnt/somebody/else=/mine')];
+    const record = recordOf('MELD', stored('MELD', 'MELD_0_2.mp4'));
+    const { faults } = await mapMedia([record], { root, task: mmlaTask('MELD'), rules });
+    expect(faults[0]!.message).toBe(
+      `the video ${stored('MELD', 'MELD_0_2.mp4')} is neither /mine/Datasets/MELD/video/MELD_0_2.mp4 nor below ${root}`,
+    );
+  });
+
   it('replaces whole folders only', async () => {
     const rule = parseMediaRule('/mnt/some=/x');
     const record = recordOf('MELD', '/mnt/somebody/MELD_0_2.mp4');
