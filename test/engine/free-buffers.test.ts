@@ -43,6 +43,7 @@ describe('the state of a session that saves memory', () => {
       const means: number[] = [];
       for (const isAccepted of [true, false, true, false, true]) {
         const { mean } = await compiled.run({ x: vector(1) }, state, () => isAccepted);
+        await expect(state.read()).resolves.toHaveProperty('sum');
         const { sum } = await state.read();
         expect(sum!.data).toHaveLength(size);
         means.push(mean!.data[0]!, sum!.data[0]!, sum!.data.at(-1)!);
