@@ -12,7 +12,8 @@ function countByTask(records: readonly SampleRecord[]): Map<string, number> {
 /**
  * How often a configuration wants each sample to occur in an epoch (`data.mmla.weights`).
  *
- * `uniform`: each task as often as any other, in an epoch as long as one without weights.
+ * `uniform`: all tasks equally often. The mean length of an epoch stays what it is without weights, since the weight of a
+ * sample is (samples / tasks) / samples of its task.
  *
  * @param records that are trained on
  * @returns null where every one occurs once

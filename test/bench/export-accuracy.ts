@@ -67,7 +67,7 @@ interface Asked {
 const accuracyOf = (records: readonly SampleRecord[], texts: readonly string[]): number =>
   records.filter(({ labels }, i) => readEmotion(texts[i]!) === labels?.[0]).length / records.length;
 
-/** The held-out clips as any program would decode them, and what the trained model says of them. */
+/** The held-out clips, decoded as programs that run the export have to, and what the trained model says of them. */
 async function ask(config: Config, checkpoint: string, notify: (message: string) => void): Promise<Asked> {
   const others = inputMode(config.model.inputs).needs.filter((kind) => kind !== 'frame' && kind !== 'audio');
   if (others.length > 0) {
